@@ -1,0 +1,17 @@
+//! The deciding half of Sekisho: pure functions of (state, event, time).
+//!
+//! Nothing here waits, reads a clock, opens a file or knows a foreign library; that is a compiler fact, because the
+//! crate depends on nothing that could. Cameras, networks, the store and the sinks live in their own crates and speak
+//! to this one in the types below.
+//!
+//! ```text
+//! FrameView -> [vision] -> DetectedFace -> Tracker -> TrackedFace -> Watcher -> Action -> [store, sinks]
+//! ```
+
+pub mod embedding;
+pub mod face;
+pub mod frame;
+pub mod geometry;
+pub mod id;
+pub mod record;
+pub mod time;
