@@ -8,10 +8,19 @@
 //! FrameView -> [vision] -> DetectedFace -> Tracker -> TrackedFace -> Watcher -> Action -> [store, sinks]
 //! ```
 
+pub mod alert;
+pub mod calibration;
 pub mod embedding;
 pub mod face;
 pub mod frame;
+pub mod fusion;
+pub mod gallery;
 pub mod geometry;
 pub mod id;
+pub mod judge;
+pub mod outcome;
+pub mod policy;
 pub mod record;
 pub mod time;
+pub mod tracker;
+pub mod watcher;

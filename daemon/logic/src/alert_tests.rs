@@ -1,0 +1,255 @@
+//! Claims about the alert machine, and an event soup that no order of events may break.
+
+use super::*;
+use crate::policy::ConfirmBy;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+const TIMING: CandidateTiming =
+    CandidateTiming { expires: Duration::from_secs(30), visit_gap: Duration::from_secs(60) };
+
+fn now(ms: u64) -> Now {
+    Now { mono: Mono::from_millis(ms), wall: WallMs(1_000_000 + i64::try_from(ms).expect("small")) }
+}
+
+fn policy(confirm: ConfirmBy) -> ListPolicy {
+    ListPolicy { confirm, vote_expires: Duration::from_secs(900), target_fpir: 1e-3 }
+}
+
+fn sighting(camera: &str, person: &str) -> Sighting {
+    Sighting {
+        camera: CameraId::try_new(camera).expect("name"),
+        person: PersonId::try_new(person).expect("name"),
+        list: ListId::try_new("staff").expect("name"),
+        track: TrackId(1),
+    }
+}
+
+fn evidence() -> EvidenceRecord {
+    EvidenceRecord {
+        cosine: 0.6,
+        llr: 8.0,
+        runner_up_gap: Some(5.0),
+        target_fpir: 1e-3,
+        inter_eye_px: 12.0,
+        frames_used: 3,
+        frames_unfit: Vec::new(),
+        model_digest: "feed".into(),
+        calibration_id: "test".into(),
+    }
+}
+
+struct World {
+    machine: AlertMachine,
+    who: Sighting,
+    policy: ListPolicy,
+}
+
+impl World {
+    fn new(confirm: ConfirmBy) -> Self {
+        Self { machine: AlertMachine::new(7), who: sighting("gate", "ann"), policy: policy(confirm) }
+    }
+
+    fn candidate(&mut self, ms: u64) -> Option<AlertEvent> {
+        self.machine.candidate(now(ms), &self.who, &self.policy, evidence(), TIMING)
+    }
+
+    fn independent(&mut self, ms: u64) -> Vec<AlertEvent> {
+        self.machine.independent(now(ms), &self.who.camera, &self.who.person, &self.policy, evidence())
+    }
+}
+
+fn stages(events: &[AlertEvent]) -> Vec<Stage> {
+    events.iter().map(|event| event.after.stage).collect()
+}
+
+#[test]
+fn a_list_confirmed_by_the_machine_needs_disjoint_frames_and_nobody() {
+    let mut world = World::new(ConfirmBy::Machine);
+    assert_eq!(world.candidate(0).expect("new").after.stage, Stage::Candidate);
+    assert_eq!(stages(&world.independent(900)), [Stage::MachineConfirmed, Stage::Confirmed]);
+    assert_eq!(world.machine.all_open().count(), 0);
+}
+
+#[test]
+fn one_visit_raises_one_alert() {
+    let mut world = World::new(ConfirmBy::Machine);
+    assert!(world.candidate(0).is_some());
+    assert!(world.candidate(100).is_none(), "one is open");
+    world.independent(900);
+    assert!(world.candidate(2_000).is_none(), "this visit has had its alert");
+    world.machine.seen(Mono::from_millis(50_000), &world.who.camera, &world.who.person);
+    world.machine.tick(now(100_000), TIMING.visit_gap);
+    assert!(world.candidate(100_000).is_none(), "seen 50 s ago: still the same visit");
+    world.machine.tick(now(161_000), TIMING.visit_gap);
+    assert!(world.candidate(161_000).is_some(), "unseen for a minute: a new visit");
+}
+
+#[test]
+fn a_candidate_without_independent_evidence_is_withdrawn_in_time() {
+    let mut world = World::new(ConfirmBy::Human);
+    world.candidate(0);
+    assert!(world.machine.tick(now(29_999), TIMING.visit_gap).is_empty());
+    let events = world.machine.tick(now(30_000), TIMING.visit_gap);
+    assert_eq!(stages(&events), [Stage::Withdrawn]);
+    assert_eq!(events[0].after.cause, Cause::NoIndependentEvidence);
+    assert!(world.candidate(31_000).is_some(), "a withdrawn candidate does not silence a later one");
+}
+
+#[test]
+fn two_distinct_people_are_two_and_the_same_one_is_not() {
+    let mut world = World::new(ConfirmBy::TwoPerson);
+    let id = world.candidate(0).expect("new").after.id;
+    let vote = |world: &mut World, who: &str, verdict| world.machine.vote(now(5_000), &id, who, verdict);
+    assert_eq!(vote(&mut world, "uid:1", Verdict::Confirm), Err(VoteRefused::StillCandidate(id.clone())));
+    assert_eq!(stages(&world.independent(900)), [Stage::MachineConfirmed]);
+    assert_eq!(vote(&mut world, "uid:1", Verdict::Confirm).expect("counts").after.stage, Stage::MachineConfirmed);
+    assert!(matches!(vote(&mut world, "uid:1", Verdict::Confirm), Err(VoteRefused::Twice { .. })));
+    assert_eq!(vote(&mut world, "uid:2", Verdict::Unsure).expect("counts").after.stage, Stage::MachineConfirmed);
+    let last = vote(&mut world, "uid:3", Verdict::Confirm).expect("counts");
+    assert_eq!((last.after.stage, last.after.votes.len(), last.kind()), (Stage::Confirmed, 3, "end"));
+    assert_eq!(vote(&mut world, "uid:4", Verdict::Reject), Err(VoteRefused::NotOpen(id.clone())));
+}
+
+#[test]
+fn nobody_voting_lets_it_expire() {
+    let mut world = World::new(ConfirmBy::Human);
+    let id = world.candidate(0).expect("new").after.id;
+    world.independent(1_000);
+    let events = world.machine.tick(now(901_000), TIMING.visit_gap);
+    assert_eq!(stages(&events), [Stage::Expired]);
+    assert!(world.machine.vote(now(901_001), &id, "uid:1", Verdict::Confirm).is_err(), "too late is too late");
+}
+
+#[test]
+fn a_restart_keeps_what_waits_for_people_and_withdraws_candidates() {
+    let mut world = World::new(ConfirmBy::Human);
+    let candidate = world.candidate(0).expect("new").after;
+    let confirmed = world.independent(1_000).pop().expect("machine-confirmed").after;
+    let mut other = candidate;
+    other.person = PersonId::try_new("bob").expect("name");
+    let mut next = AlertMachine::new(8);
+    let events = next.restore(now(2_000), [(confirmed.clone(), 2), (other, 1)]);
+    assert_eq!(stages(&events), [Stage::Withdrawn]);
+    assert_eq!((events[0].after.cause, events[0].sequence), (Cause::Restarted, 2));
+    let vote = next.vote(now(3_000), &confirmed.id, "uid:1", Verdict::Reject).expect("still open");
+    assert_eq!((vote.after.stage, vote.sequence), (Stage::Rejected, 3));
+}
+
+#[test]
+fn what_is_due_is_over_even_before_the_tick() {
+    let mut world = World::new(ConfirmBy::Human);
+    let id = world.candidate(0).expect("new").after.id;
+    assert!(world.independent(30_000).is_empty(), "the candidate's time was up");
+    assert_eq!(stages(&world.machine.tick(now(30_000), TIMING.visit_gap)), [Stage::Withdrawn]);
+    let id = world.candidate(40_000).map_or(id, |event| event.after.id);
+    world.independent(41_000);
+    assert!(world.machine.vote(now(941_000), &id, "uid:1", Verdict::Confirm).is_err());
+}
+
+#[test]
+fn removing_a_person_ends_the_alert() {
+    let mut world = World::new(ConfirmBy::Human);
+    world.candidate(0);
+    let events = world.machine.people_removed(now(10), |_| false);
+    assert_eq!(stages(&events), [Stage::Withdrawn]);
+    assert_eq!(events[0].after.cause, Cause::PersonRemoved);
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Candidate(u8),
+    Independent(u8),
+    Turned(u8),
+    Vote { alert: u8, reviewer: u8, verdict: u8 },
+    Tick,
+    Remove(u8),
+}
+
+fn event() -> impl Strategy<Value = (u32, Event)> {
+    let kind = prop_oneof![
+        4 => (0_u8..6).prop_map(Event::Candidate),
+        4 => (0_u8..6).prop_map(Event::Independent),
+        1 => (0_u8..6).prop_map(Event::Turned),
+        6 => (0_u8..12, 0_u8..4, 0_u8..3).prop_map(|(alert, reviewer, verdict)| Event::Vote { alert, reviewer, verdict }),
+        2 => Just(Event::Tick),
+        1 => (0_u8..6).prop_map(Event::Remove),
+    ];
+    (0_u32..40_000, kind)
+}
+
+fn play(events: &[(u32, Event)], confirm: ConfirmBy) -> Vec<AlertEvent> {
+    let mut machine = AlertMachine::new(1);
+    let policy = policy(confirm);
+    let (mut at, mut out, mut ids): (u64, Vec<AlertEvent>, Vec<AlertId>) = (0, Vec::new(), Vec::new());
+    for (gap, event) in events {
+        at += u64::from(*gap);
+        let who = |n: u8| sighting(["gate", "yard"][usize::from(n % 2)], ["ann", "bob", "cat"][usize::from(n / 2)]);
+        match event {
+            Event::Candidate(n) => {
+                let new = machine.candidate(now(at), &who(*n), &policy, evidence(), TIMING);
+                ids.extend(new.iter().map(|event| event.after.id.clone()));
+                out.extend(new);
+            }
+            Event::Independent(n) => {
+                let who = who(*n);
+                out.extend(machine.independent(now(at), &who.camera, &who.person, &policy, evidence()));
+            }
+            Event::Turned(n) => out.extend(machine.turned(now(at), &who(*n).camera, &who(*n).person)),
+            Event::Vote { alert, reviewer, verdict } => {
+                let verdict = [Verdict::Confirm, Verdict::Reject, Verdict::Unsure][usize::from(*verdict)];
+                if let Some(id) = ids.len().checked_sub(1 + usize::from(*alert)).map(|i| ids[i].clone()) {
+                    out.extend(machine.vote(now(at), &id, &format!("uid:{reviewer}"), verdict).ok());
+                }
+            }
+            Event::Tick => out.extend(machine.tick(now(at), TIMING.visit_gap)),
+            Event::Remove(n) => {
+                let person = who(*n).person;
+                out.extend(machine.people_removed(now(at), |p| *p != person));
+            }
+        }
+        let open: BTreeSet<_> = machine.all_open().map(|a| (a.camera.clone(), a.person.clone())).collect();
+        assert_eq!(open.len(), machine.all_open().count(), "two open alerts for one person and camera");
+    }
+    out
+}
+
+proptest! {
+    #[test]
+    fn no_soup_of_events_breaks_the_rules(
+        events in prop::collection::vec(event(), 0..120),
+        confirm in prop_oneof![Just(ConfirmBy::Machine), Just(ConfirmBy::Human), Just(ConfirmBy::TwoPerson)],
+    ) {
+        let mut last: BTreeMap<AlertId, (u32, AlertRecord)> = BTreeMap::new();
+        let mut ids = BTreeSet::new();
+        for event in play(&events, confirm) {
+            prop_assert!(ids.insert(event.event_id()), "event id {} twice", event.event_id());
+            let after = &event.after;
+            match last.get(&after.id) {
+                None => prop_assert!(event.sequence == 1 && after.stage == Stage::Candidate && event.before.is_none()),
+                Some((sequence, before)) => {
+                    prop_assert_eq!(event.sequence, sequence + 1);
+                    prop_assert_eq!(event.before.as_ref(), Some(before));
+                    prop_assert!(!before.stage.is_final(), "something followed {:?}", before.stage);
+                }
+            }
+            let distinct: BTreeSet<_> = after.votes.iter().map(|vote| &vote.reviewer).collect();
+            prop_assert_eq!(distinct.len(), after.votes.len(), "a reviewer counted twice");
+            let agreeing = after.votes.iter().filter(|vote| vote.verdict == Verdict::Confirm).count();
+            if after.stage == Stage::Confirmed {
+                prop_assert!(agreeing >= confirm.votes() as usize, "confirmed with {} votes", agreeing);
+                prop_assert!(after.confirmation.is_some(), "confirmed without independent evidence");
+            }
+            if after.stage == Stage::Candidate {
+                prop_assert!(after.votes.is_empty() && after.confirmation.is_none());
+            }
+            prop_assert_eq!(after.expires.is_none(), after.stage.is_final());
+            last.insert(after.id.clone(), (event.sequence, after.clone()));
+        }
+    }
+
+    #[test]
+    fn the_same_events_give_the_same_history(events in prop::collection::vec(event(), 0..60)) {
+        prop_assert_eq!(play(&events, ConfirmBy::Human), play(&events, ConfirmBy::Human));
+    }
+}

@@ -1,0 +1,355 @@
+//! From a cosine to evidence, through a table measured on people who are neither in training nor in test.
+//!
+//! A score means something only together with the size the face had and the number of frames behind it: genuine
+//! scores fall from about 0.67 at 112 px to about 0.1 at 8 px, impostor scores hardly move. So the table has one row
+//! for each (size bin, frame count), each holding
+//!
+//! - a line `llr = slope * cosine + offset` (logistic regression without prior), and
+//! - the impostor tail: which cosine is exceeded by which share of comparisons with one wrong person.
+//!
+//! Thresholds are derived from a target error rate: in a gallery of `n` people a false-positive identification rate
+//! `FPIR` allows each comparison a false match rate of `1 - (1 - FPIR)^(1/n)` (independent comparisons, ISO/IEC
+//! 19795-1). A row that could not be measured is *not decidable*, and says why.
+
+use serde::Deserialize;
+
+/// The file as written. Unknown keys are errors.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RawCalibration {
+    /// Version of this format; 1.
+    pub format: u32,
+    /// Name of the calibration, kept with every alert.
+    pub id: String,
+    /// SHA-256 of the embedder's file, in hex.
+    pub model_digest: String,
+    /// Version of detector, aligner and sampling the scores were made with.
+    pub preprocessing: String,
+    /// Where the scores come from, for people.
+    #[serde(default)]
+    pub source: String,
+    /// Size bins, ascending.
+    #[serde(default)]
+    pub bin: Vec<RawBin>,
+}
+
+/// One size bin.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RawBin {
+    /// Lower edge, inter-eye pixels of the source frame, inclusive.
+    pub inter_eye_px_min: f32,
+    /// Upper edge, exclusive; absent in the last bin.
+    #[serde(default)]
+    pub inter_eye_px_max: Option<f32>,
+    /// Rows, ascending by `n`.
+    #[serde(default)]
+    pub frames: Vec<RawRow>,
+}
+
+/// One frame count in one bin.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RawRow {
+    /// Frames fused; the row serves from this count up to the next row's.
+    pub n: u32,
+    /// Whether this row may be used to identify anybody.
+    pub decidable: bool,
+    /// Why not, when not.
+    #[serde(default)]
+    pub reason: String,
+    /// Genuine comparisons measured.
+    pub genuine_count: u32,
+    /// Their mean cosine.
+    pub genuine_mean: f64,
+    /// Their standard deviation.
+    pub genuine_std: f64,
+    /// Impostor comparisons measured.
+    pub impostor_count: u64,
+    /// Distinct people among the impostor probes.
+    #[serde(default)]
+    pub impostor_identities: u32,
+    /// Their mean cosine.
+    pub impostor_mean: f64,
+    /// Their standard deviation.
+    pub impostor_std: f64,
+    /// Of the evidence line, natural-log likelihood ratio per unit of cosine.
+    pub llr_slope: f64,
+    /// Of the evidence line.
+    pub llr_offset: f64,
+    /// The impostor tail, false match rate descending.
+    pub tail: Vec<RawTail>,
+}
+
+/// One point of the impostor tail.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RawTail {
+    /// Share of comparisons with one wrong person at or above the cosine.
+    pub fmr: f64,
+    /// The cosine.
+    pub cosine: f64,
+    /// Beyond what was observed, from a fitted tail.
+    #[serde(default)]
+    pub extrapolated: bool,
+}
+
+/// Why a calibration is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadCalibration {
+    /// Written by another version.
+    #[error("format {0} is not known here (known: 1); write it again with this version's calibration command")]
+    Format(u32),
+    /// A number that cannot be.
+    #[error("bin from {bin} px, n = {n}: {what}")]
+    Row {
+        /// Lower edge of the bin, as text.
+        bin: String,
+        /// Row.
+        n: u32,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// Bins overlap, have gaps or are missing.
+    #[error("size bins must be ascending, without gap or overlap, and there must be at least one")]
+    Bins,
+}
+
+/// A checked table.
+#[derive(Clone, Debug)]
+pub struct Calibration {
+    id: String,
+    model_digest: String,
+    preprocessing: String,
+    bins: Vec<Bin>,
+}
+
+#[derive(Clone, Debug)]
+struct Bin {
+    from_px: f32,
+    to_px: f32,
+    rows: Vec<Row>,
+}
+
+/// One usable or unusable cell of the table.
+#[derive(Clone, Debug)]
+pub struct Row {
+    frames: u32,
+    decidable: bool,
+    slope: f64,
+    offset: f64,
+    /// (log10 false match rate, cosine), rate descending, cosine ascending.
+    tail: Vec<(f64, f64)>,
+}
+
+impl Calibration {
+    /// Checks a file's content.
+    ///
+    /// # Errors
+    /// [`BadCalibration`], naming the row.
+    pub fn try_new(raw: RawCalibration) -> Result<Self, BadCalibration> {
+        if raw.format != 1 {
+            return Err(BadCalibration::Format(raw.format));
+        }
+        let mut bins = Vec::with_capacity(raw.bin.len());
+        for bin in raw.bin {
+            let to_px = bin.inter_eye_px_max.unwrap_or(f32::INFINITY);
+            let joins = bins.last().is_none_or(|before: &Bin| (before.to_px - bin.inter_eye_px_min).abs() < 1e-3);
+            if !joins || !bin.inter_eye_px_min.is_finite() || to_px <= bin.inter_eye_px_min {
+                return Err(BadCalibration::Bins);
+            }
+            let rows = bin.frames.into_iter().map(|row| Row::try_new(bin.inter_eye_px_min, &row));
+            let rows = rows.collect::<Result<Vec<_>, _>>()?;
+            if rows.windows(2).any(|pair| pair[0].frames >= pair[1].frames) {
+                return Err(BadCalibration::Bins);
+            }
+            bins.push(Bin { from_px: bin.inter_eye_px_min, to_px, rows });
+        }
+        if bins.is_empty() {
+            return Err(BadCalibration::Bins);
+        }
+        Ok(Self { id: raw.id, model_digest: raw.model_digest, preprocessing: raw.preprocessing, bins })
+    }
+
+    /// Name of the calibration.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// SHA-256 of the embedder it was made with.
+    #[must_use]
+    pub fn model_digest(&self) -> &str {
+        &self.model_digest
+    }
+
+    /// Preprocessing version it was made with.
+    #[must_use]
+    pub fn preprocessing(&self) -> &str {
+        &self.preprocessing
+    }
+
+    /// The row for faces of `inter_eye_px` fused over `frames`; `None` where nothing was measured or what was measured
+    /// does not carry a decision.
+    #[must_use]
+    pub fn row(&self, inter_eye_px: f32, frames: u32) -> Option<&Row> {
+        let bin = self.bins.iter().find(|bin| (bin.from_px..bin.to_px).contains(&inter_eye_px))?;
+        bin.rows.iter().rev().find(|row| row.frames <= frames).filter(|row| row.decidable)
+    }
+
+    /// Every cell as (lower edge px, frames, decidable), for status and tests.
+    pub fn cells(&self) -> impl Iterator<Item = (f32, u32, bool)> + '_ {
+        self.bins.iter().flat_map(|bin| bin.rows.iter().map(|row| (bin.from_px, row.frames, row.decidable)))
+    }
+}
+
+impl Row {
+    fn try_new(from_px: f32, raw: &RawRow) -> Result<Self, BadCalibration> {
+        let bad = |what| BadCalibration::Row { bin: format!("{from_px}"), n: raw.n, what };
+        if !raw.decidable {
+            return Ok(Self { frames: raw.n, decidable: false, slope: 0.0, offset: 0.0, tail: Vec::new() });
+        }
+        if !(raw.llr_slope.is_finite() && raw.llr_offset.is_finite() && raw.llr_slope > 0.0) {
+            return Err(bad("llr-slope must be positive and both numbers of the line finite"));
+        }
+        let tail: Vec<_> = raw.tail.iter().map(|point| (point.fmr.log10(), point.cosine)).collect();
+        if tail.len() < 2 {
+            return Err(bad("the impostor tail needs at least two points"));
+        }
+        if tail.iter().any(|(rate, cosine)| !rate.is_finite() || *rate > 0.0 || !(-1.0..=1.5).contains(cosine)) {
+            return Err(bad("a tail point has a rate outside 0..=1 or an impossible cosine"));
+        }
+        if tail.windows(2).any(|pair| pair[1].0 >= pair[0].0 || pair[1].1 <= pair[0].1) {
+            return Err(bad("the tail must have falling rates and rising cosines"));
+        }
+        Ok(Self { frames: raw.n, decidable: true, slope: raw.llr_slope, offset: raw.llr_offset, tail })
+    }
+
+    /// Natural-log likelihood ratio of a cosine.
+    #[must_use]
+    pub fn llr(&self, cosine: f32) -> f64 {
+        self.slope * f64::from(cosine) + self.offset
+    }
+
+    /// How much likelihood ratio a difference of cosines is.
+    #[must_use]
+    pub fn llr_gap(&self, cosine: f32, runner_up: f32) -> f64 {
+        self.slope * (f64::from(cosine) - f64::from(runner_up))
+    }
+
+    /// The cosine that at most a share `fmr` of impostor comparisons reaches. Between tail points the logarithm of the
+    /// rate is interpolated; beyond the last one the last two points are continued, which for a tail that falls at
+    /// least exponentially (a Gaussian does) errs to the safe side.
+    #[must_use]
+    pub fn threshold(&self, fmr: f64) -> f32 {
+        let wanted = fmr.clamp(1e-12, 1.0).log10();
+        let last = self.tail.len() - 1;
+        let upper = self.tail.iter().position(|(rate, _)| *rate <= wanted).unwrap_or(last).clamp(1, last);
+        let ((rate_a, cos_a), (rate_b, cos_b)) = (self.tail[upper - 1], self.tail[upper]);
+        let cosine = cos_a + (wanted - rate_a) * (cos_b - cos_a) / (rate_b - rate_a);
+        #[expect(clippy::cast_possible_truncation, reason = "a cosine fits f32")]
+        let cosine = cosine as f32;
+        cosine
+    }
+}
+
+/// The false match rate each comparison may have so that a search among `people` stays at `fpir`.
+/// `1 - (1 - fpir)^(1/people)`, computed without cancellation.
+#[must_use]
+pub fn fmr_for_fpir(fpir: f64, people: usize) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "galleries are far below 2^52 people")]
+    let people = people.max(1) as f64;
+    -((-fpir).ln_1p() / people).exp_m1()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A table for the tests of this crate: one bin from 4 px up, impostors N(0, 0.1), genuine around 0.5.
+    pub(crate) fn plain() -> Calibration {
+        let tail = [(1e-1, 0.128), (1e-2, 0.233), (1e-3, 0.309), (1e-4, 0.372), (1e-5, 0.426)];
+        let row = |n| RawRow {
+            n,
+            decidable: true,
+            reason: String::new(),
+            genuine_count: 500,
+            genuine_mean: 0.5,
+            genuine_std: 0.1,
+            impostor_count: 100_000,
+            impostor_identities: 500,
+            impostor_mean: 0.0,
+            impostor_std: 0.1,
+            llr_slope: 50.0,
+            llr_offset: -12.5,
+            tail: tail.iter().map(|&(fmr, cosine)| RawTail { fmr, cosine, extrapolated: false }).collect(),
+        };
+        let tiny = RawRow { decidable: false, reason: "no separation".into(), ..row(1) };
+        Calibration::try_new(RawCalibration {
+            format: 1,
+            id: "test".into(),
+            model_digest: "feed".into(),
+            preprocessing: "1".into(),
+            source: String::new(),
+            bin: vec![
+                RawBin { inter_eye_px_min: 2.0, inter_eye_px_max: Some(4.0), frames: vec![tiny] },
+                RawBin { inter_eye_px_min: 4.0, inter_eye_px_max: None, frames: vec![row(2), row(6)] },
+            ],
+        })
+        .expect("a valid table")
+    }
+
+    #[test]
+    fn an_unmeasured_size_or_count_is_not_decidable() {
+        let table = plain();
+        assert!(table.row(1.0, 5).is_none() && table.row(3.0, 5).is_none(), "below support");
+        assert!(table.row(8.0, 1).is_none(), "fewer frames than any row");
+        assert!(table.row(8.0, 2).is_some() && table.row(500.0, 99).is_some());
+    }
+
+    #[test]
+    fn threshold_rises_as_the_allowed_rate_falls_and_hits_the_measured_points() {
+        let table = plain();
+        let row = table.row(10.0, 3).expect("a row");
+        assert!((row.threshold(1e-3) - 0.309).abs() < 1e-6);
+        let steps: Vec<f32> = [0.5, 1e-1, 3e-2, 1e-4, 1e-5, 1e-7].iter().map(|f| row.threshold(*f)).collect();
+        assert!(steps.windows(2).all(|pair| pair[0] < pair[1]), "{steps:?}");
+    }
+
+    #[test]
+    fn more_people_allow_each_comparison_less() {
+        assert!((fmr_for_fpir(0.01, 1) - 0.01).abs() < 1e-12);
+        let hundred = fmr_for_fpir(0.01, 100);
+        assert!((1.0 - (1.0 - hundred).powi(100) - 0.01).abs() < 1e-9 && hundred < 1.01e-4);
+        assert!(fmr_for_fpir(1e-9, 1_000_000) > 0.0);
+    }
+
+    #[test]
+    fn a_tail_that_does_not_fall_is_refused() {
+        let mut raw = RawRow {
+            n: 1,
+            decidable: true,
+            reason: String::new(),
+            genuine_count: 1,
+            genuine_mean: 0.0,
+            genuine_std: 0.0,
+            impostor_count: 1,
+            impostor_identities: 1,
+            impostor_mean: 0.0,
+            impostor_std: 0.0,
+            llr_slope: 1.0,
+            llr_offset: 0.0,
+            tail: vec![
+                RawTail { fmr: 1e-1, cosine: 0.3, extrapolated: false },
+                RawTail { fmr: 1e-2, cosine: 0.2, extrapolated: false },
+            ],
+        };
+        assert!(Row::try_new(4.0, &raw).is_err());
+        raw.tail[1].cosine = f64::NAN;
+        assert!(Row::try_new(4.0, &raw).is_err());
+        raw.tail[1].cosine = 0.4;
+        assert!(Row::try_new(4.0, &raw).is_ok());
+        raw.llr_slope = -1.0;
+        assert!(Row::try_new(4.0, &raw).is_err());
+    }
+}

@@ -1,0 +1,82 @@
+//! One look at a fused track: gallery, calibration and policy together give an outcome.
+
+use crate::calibration::Calibration;
+use crate::fusion::Fusion;
+use crate::gallery::{Gallery, Member, Nearest};
+use crate::id::ListId;
+use crate::outcome::{Outcome, Undecidable};
+use crate::policy::Policy;
+use crate::record::EvidenceRecord;
+
+/// What a judgement needs besides the track.
+#[derive(Clone, Copy, Debug)]
+pub struct Bench<'a> {
+    /// Enrolled people.
+    pub gallery: &'a Gallery,
+    /// Scores to evidence.
+    pub calibration: &'a Calibration,
+    /// Numbers.
+    pub policy: &'a Policy,
+}
+
+/// An outcome and, where there was a best person, how far the evidence went.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    /// The answer.
+    pub outcome: Outcome,
+    /// Best person, whether or not it was enough.
+    pub best: Option<(Member, EvidenceRecord)>,
+}
+
+impl Judgement {
+    const fn bare(outcome: Outcome) -> Self {
+        Self { outcome, best: None }
+    }
+}
+
+impl Bench<'_> {
+    /// Judges the frames fused so far. `looks` is how often a track is judged in all: the target rate is shared.
+    #[must_use]
+    pub fn judge(&self, fusion: &Fusion, lists: &[ListId], looks: usize) -> Judgement {
+        let undecided = |reason| Judgement::bare(Outcome::NotDecidable(reason));
+        let Some(template) = fusion.template() else {
+            return undecided(Undecidable::from_unfit(fusion.main_unfit()));
+        };
+        let Some(nearest) = self.gallery.nearest(&template, lists) else {
+            return Judgement::bare(Outcome::NotEnrolled);
+        };
+        let Some(row) = self.calibration.row(fusion.inter_eye_px(), fusion.used()) else {
+            return undecided(Undecidable::NoCalibration);
+        };
+        let fmr = self.policy.fmr_per_comparison(&nearest.member.list, nearest.compared, looks);
+        let (llr, gap) = (row.llr(nearest.cosine), nearest.runner_up.map(|second| row.llr_gap(nearest.cosine, second)));
+        let evidence = self.evidence(fusion, &nearest, llr, gap);
+        let outcome = if nearest.cosine < row.threshold(fmr) || llr <= 0.0 {
+            if llr <= self.policy.not_enrolled_llr_max {
+                Outcome::NotEnrolled
+            } else {
+                Outcome::NotDecidable(Undecidable::Ambiguous)
+            }
+        } else if gap.is_some_and(|gap| gap < self.policy.runner_up_llr_min) {
+            Outcome::NotDecidable(Undecidable::LookAlikes)
+        } else {
+            Outcome::Identified { person: nearest.member.person.clone(), evidence: evidence.clone() }
+        };
+        Judgement { outcome, best: Some((nearest.member.clone(), evidence)) }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "log likelihood ratios are two-digit numbers")]
+    fn evidence(&self, fusion: &Fusion, nearest: &Nearest<'_>, llr: f64, gap: Option<f64>) -> EvidenceRecord {
+        EvidenceRecord {
+            cosine: nearest.cosine,
+            llr: llr as f32,
+            runner_up_gap: gap.map(|gap| gap as f32),
+            target_fpir: self.policy.target_fpir(&nearest.member.list),
+            inter_eye_px: fusion.inter_eye_px(),
+            frames_used: fusion.used(),
+            frames_unfit: fusion.unfit().iter().map(|(why, count)| (why.as_str().to_owned(), *count)).collect(),
+            model_digest: self.gallery.model_digest().to_owned(),
+            calibration_id: self.calibration.id().to_owned(),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Every number that decides about a person, in one place. Made from the configuration; changed by a reload.
+
+use crate::calibration::fmr_for_fpir;
+use crate::id::{CameraId, ListId};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Who turns a machine-confirmed alert into a confirmed one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConfirmBy {
+    /// Nobody: disjoint frames are enough (an entry log).
+    Machine,
+    /// One person.
+    Human,
+    /// Two distinct people (EU AI Act, Art. 14(5), asks this of remote biometric identification).
+    TwoPerson,
+}
+
+impl ConfirmBy {
+    /// Distinct votes needed, either way.
+    #[must_use]
+    pub const fn votes(self) -> u32 {
+        match self {
+            Self::Machine => 0,
+            Self::Human => 1,
+            Self::TwoPerson => 2,
+        }
+    }
+}
+
+/// What a list asks for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ListPolicy {
+    /// Who confirms.
+    pub confirm: ConfirmBy,
+    /// How long a machine-confirmed alert waits for votes.
+    pub vote_expires: Duration,
+    /// Share of strangers' tracks that may become a candidate of this list. The stricter of this and the general one
+    /// is in force on a camera that watches several lists.
+    pub target_fpir: f64,
+}
+
+/// Which lists a camera may match at all.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct CameraPolicy {
+    /// Lists; people on others are never compared with this camera's faces.
+    pub lists: Vec<ListId>,
+}
+
+/// The whole policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// Frame counts at which a track is judged, ascending. The target rate is divided equally among them (Bonferroni),
+    /// because every look is another chance to be wrong. The first one is the least number of frames for a candidate.
+    pub looks: Vec<u32>,
+    /// Frame counts at which the disjoint confirming frames are judged, likewise.
+    pub confirm_looks: Vec<u32>,
+    /// Two frames of one track closer than this say the same thing twice and count once.
+    pub min_interval: Duration,
+    /// Log likelihood ratio by which the best person must lead the second best.
+    pub runner_up_llr_min: f64,
+    /// At or below this log likelihood ratio a track is not enrolled; between it and the threshold, undecided.
+    pub not_enrolled_llr_max: f64,
+    /// Confirming frames at or below this log likelihood ratio withdraw the candidate.
+    pub withdraw_llr_max: f64,
+    /// A person unseen for this long on a camera has left; the next sighting may alert again.
+    pub visit_gap: Duration,
+    /// How long a candidate waits for independent evidence.
+    pub candidate_expires: Duration,
+    /// A track not seen for this long is over, whatever the tracker says.
+    pub track_expires: Duration,
+    /// Lists by name.
+    pub lists: BTreeMap<ListId, ListPolicy>,
+    /// Cameras by name.
+    pub cameras: BTreeMap<CameraId, CameraPolicy>,
+}
+
+impl Policy {
+    /// Lists a camera may match; none when the camera is not configured.
+    #[must_use]
+    pub fn lists_of(&self, camera: &CameraId) -> &[ListId] {
+        self.cameras.get(camera).map_or(&[], |camera| &camera.lists)
+    }
+
+    /// The target rate for a person on `list`.
+    #[must_use]
+    pub fn target_fpir(&self, list: &ListId) -> f64 {
+        self.lists.get(list).map_or(0.0, |list| list.target_fpir)
+    }
+
+    /// The false match rate one comparison may have at one of `looks` looks, for a person on `list` in a search among
+    /// `people`.
+    #[must_use]
+    pub fn fmr_per_comparison(&self, list: &ListId, people: usize, looks: usize) -> f64 {
+        let share = f64::from(u32::try_from(looks.max(1)).unwrap_or(u32::MAX));
+        fmr_for_fpir(self.target_fpir(list) / share, people)
+    }
+}

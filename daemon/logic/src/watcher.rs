@@ -1,0 +1,390 @@
+//! The deciding loop's whole state: tracks in, alerts and verdicts out. No waiting, no clock, no I/O.
+//!
+//! ```text
+//! frames of a track -> primary fusion --look identifies--> alert machine: candidate
+//!                                                               |  from here on every frame goes to
+//!                                        secondary fusion <-----/  the second, disjoint fusion
+//!                                            |-- look identifies the same person --> machine-confirmed
+//!                                            \-- evidence at or below the limit, or somebody else --> withdrawn
+//! track ended -> verdict (identified | not enrolled | not decidable, and why)
+//! ```
+//!
+//! A track is judged at the policy's few frame counts only, each with its share of the target rate; the end of a track
+//! adds no look. A different track of the same person on the same camera is disjoint by nature, so its own
+//! identification confirms an open candidate too.
+
+use crate::alert::{AlertMachine, CandidateTiming, Sighting, VoteRefused};
+use crate::calibration::Calibration;
+use crate::embedding::Embedding;
+use crate::face::{FrameFaces, Quality, TrackedFace, Unfit};
+use crate::frame::FrameStamp;
+use crate::fusion::{Fusion, Offered};
+use crate::gallery::{Gallery, Member};
+use crate::id::{CameraId, ListId, PersonId, TrackId};
+use crate::judge::{Bench, Judgement};
+use crate::outcome::{Outcome, TrackVerdict, Undecidable};
+use crate::policy::Policy;
+use crate::record::{AlertEvent, AlertId, AlertRecord, EvidenceRecord, Verdict};
+use crate::time::{Mono, Now};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Tracks of all cameras held at the most: 64 a camera for 64 cameras. Beyond it the longest unseen one gets its
+/// verdict early, counted.
+pub const TRACKS_MAX: usize = 4096;
+
+/// What the daemon must do about something.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Write this to journal, outbox and audit, then let the sinks have it.
+    Journal(Box<AlertEvent>),
+    /// A track has its verdict: count it, show it. Not stored.
+    Verdict(Box<TrackVerdict>),
+    /// A candidate was raised this long after the first usable face of its track.
+    CandidateDelay(CameraId, Duration),
+}
+
+/// A track in flight, for the live view.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LiveTrack {
+    /// Where.
+    pub camera: CameraId,
+    /// Which.
+    pub track: TrackId,
+    /// Latest inter-eye distance, source pixels.
+    pub inter_eye_px: f32,
+    /// Frames fused.
+    pub frames_used: u32,
+    /// Whether an alert rests on it.
+    pub alerting: bool,
+}
+
+#[derive(Debug)]
+struct Track {
+    began: FrameStamp,
+    last: FrameStamp,
+    faces: u32,
+    first_usable: Option<Mono>,
+    largest_px: f32,
+    latest_px: f32,
+    primary: Fusion,
+    looks_done: usize,
+    accused: Option<Accused>,
+    last_judgement: Option<Outcome>,
+}
+
+/// The person a track's first frames spoke for, and the frames since.
+#[derive(Debug)]
+struct Accused {
+    person: PersonId,
+    list: ListId,
+    evidence: EvidenceRecord,
+    since: FrameStamp,
+    secondary: Fusion,
+    looks_done: usize,
+    settled: bool,
+}
+
+/// State of deciding.
+#[derive(Debug)]
+pub struct Watcher {
+    policy: Policy,
+    gallery: Arc<Gallery>,
+    calibration: Arc<Calibration>,
+    alerts: AlertMachine,
+    tracks: BTreeMap<(CameraId, TrackId), Track>,
+    overflow_total: u64,
+}
+
+impl Watcher {
+    /// A watcher without tracks or alerts.
+    #[must_use]
+    pub const fn new(policy: Policy, gallery: Arc<Gallery>, calibration: Arc<Calibration>, run: u32) -> Self {
+        Self {
+            policy,
+            gallery,
+            calibration,
+            alerts: AlertMachine::new(run),
+            tracks: BTreeMap::new(),
+            overflow_total: 0,
+        }
+    }
+
+    /// Takes back what was open at the last stop. See [`AlertMachine::restore`].
+    pub fn restore(&mut self, now: Now, alerts: impl IntoIterator<Item = (AlertRecord, u32)>) -> Vec<Action> {
+        journal(self.alerts.restore(now, alerts))
+    }
+
+    /// One analysed frame.
+    pub fn on_faces(&mut self, now: Now, frame: &FrameFaces) -> Vec<Action> {
+        let mut actions = Vec::new();
+        for face in &frame.faces {
+            self.on_face(now, &frame.camera, frame.stamp, face, &mut actions);
+        }
+        for track in &frame.ended {
+            actions.extend(self.end_track(&(frame.camera.clone(), *track)));
+        }
+        actions
+    }
+
+    /// Time passes. To be called at least once a second.
+    pub fn on_tick(&mut self, now: Now) -> Vec<Action> {
+        let mut actions = journal(self.alerts.tick(now, self.policy.visit_gap));
+        let expires = self.policy.track_expires;
+        let stale = self.tracks.iter().filter(|(_, track)| now.mono.since(track.last.mono) > expires);
+        for key in stale.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+            actions.extend(self.end_track(&key));
+        }
+        actions
+    }
+
+    /// The camera is gone: its tracks are over.
+    pub fn on_camera_lost(&mut self, camera: &CameraId) -> Vec<Action> {
+        let keys: Vec<_> = self.tracks.keys().filter(|(at, _)| at == camera).cloned().collect();
+        keys.iter().filter_map(|key| self.end_track(key)).collect()
+    }
+
+    /// The gallery changed. Alerts of people who are no longer in it end.
+    pub fn on_gallery(&mut self, now: Now, gallery: Arc<Gallery>) -> Vec<Action> {
+        self.gallery = gallery;
+        let gallery = Arc::clone(&self.gallery);
+        journal(self.alerts.people_removed(now, |person| gallery.contains(person)))
+    }
+
+    /// The configuration was reloaded.
+    pub fn on_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
+    /// A person voted.
+    ///
+    /// # Errors
+    /// [`VoteRefused`], with the reason in words.
+    pub fn on_vote(
+        &mut self,
+        now: Now,
+        alert: &AlertId,
+        reviewer: &str,
+        verdict: Verdict,
+    ) -> Result<Vec<Action>, VoteRefused> {
+        Ok(journal([self.alerts.vote(now, alert, reviewer, verdict)?]))
+    }
+
+    /// Open alerts.
+    pub fn open_alerts(&self) -> impl Iterator<Item = &AlertRecord> {
+        self.alerts.all_open()
+    }
+
+    /// Tracks in flight.
+    pub fn live_tracks(&self) -> impl Iterator<Item = LiveTrack> + '_ {
+        self.tracks.iter().map(|((camera, track), state)| LiveTrack {
+            camera: camera.clone(),
+            track: *track,
+            inter_eye_px: state.latest_px,
+            frames_used: state.primary.used() + state.accused.as_ref().map_or(0, |accused| accused.secondary.used()),
+            alerting: state.accused.is_some(),
+        })
+    }
+
+    /// The gallery in force.
+    #[must_use]
+    pub const fn gallery(&self) -> &Arc<Gallery> {
+        &self.gallery
+    }
+
+    /// Tracks that got their verdict early because there were too many, and candidates refused for the same reason.
+    #[must_use]
+    pub const fn overflow_total(&self) -> u64 {
+        self.overflow_total + self.alerts.refused_total()
+    }
+
+    fn on_face(&mut self, now: Now, camera: &CameraId, stamp: FrameStamp, face: &TrackedFace, out: &mut Vec<Action>) {
+        let key = (camera.clone(), face.track);
+        if !self.tracks.contains_key(&key) && self.tracks.len() >= TRACKS_MAX {
+            self.overflow_total += 1;
+            let oldest = self.tracks.iter().min_by_key(|(_, track)| track.last.mono).map(|(key, _)| key.clone());
+            out.extend(oldest.and_then(|key| self.end_track(&key)));
+        }
+        let track = self.tracks.entry(key.clone()).or_insert_with(|| Track::begin(stamp));
+        track.note(stamp, &face.quality);
+        match (&face.embedding, &mut track.accused) {
+            (Err(why), None) => track.primary.leave_out(*why),
+            (Err(why), Some(accused)) => accused.secondary.leave_out(*why),
+            (Ok(embedding), None) => self.on_primary(now, &key, embedding, &face.quality, out),
+            (Ok(embedding), Some(_)) => self.on_secondary(now, &key, embedding, &face.quality, out),
+        }
+        if let Some(accused) = self.tracks.get(&key).and_then(|track| track.accused.as_ref()) {
+            self.alerts.seen(stamp.mono, camera, &accused.person);
+        }
+    }
+
+    fn on_primary(&mut self, now: Now, key: &Key, embedding: &Embedding, quality: &Quality, out: &mut Vec<Action>) {
+        let bench = Bench { gallery: &self.gallery, calibration: &self.calibration, policy: &self.policy };
+        let Some(track) = self.tracks.get_mut(key) else { return };
+        let stamp = track.last;
+        track.first_usable.get_or_insert(stamp.mono);
+        if track.primary.offer(stamp.mono, embedding, quality, self.policy.min_interval) != Offered::Used
+            || !due(&self.policy.looks, &mut track.looks_done, track.primary.used())
+        {
+            return;
+        }
+        let judged = bench.judge(&track.primary, self.policy.lists_of(&key.0), self.policy.looks.len());
+        track.last_judgement = Some(judged.outcome.clone());
+        let Judgement { outcome: Outcome::Identified { person, evidence }, best: Some((member, _)) } = judged else {
+            return;
+        };
+        let delay = track.first_usable.map_or(Duration::ZERO, |first| stamp.mono.since(first));
+        track.accused = Some(Accused {
+            person: person.clone(),
+            list: member.list.clone(),
+            evidence: evidence.clone(),
+            since: stamp,
+            secondary: Fusion::default(),
+            looks_done: 0,
+            settled: false,
+        });
+        let already = self.alerts.open(&key.0, &person).is_some_and(|open| open.track != key.1);
+        if already {
+            out.extend(self.confirm(now, &key.0, &member, evidence));
+            return;
+        }
+        let raised = self.raise(now, key, &member, evidence);
+        if !raised.is_empty() {
+            out.extend(raised);
+            out.push(Action::CandidateDelay(key.0.clone(), delay));
+        }
+    }
+
+    fn on_secondary(&mut self, now: Now, key: &Key, embedding: &Embedding, quality: &Quality, out: &mut Vec<Action>) {
+        let bench = Bench { gallery: &self.gallery, calibration: &self.calibration, policy: &self.policy };
+        let Some(track) = self.tracks.get_mut(key) else { return };
+        let stamp = track.last;
+        let Some(accused) = track.accused.as_mut().filter(|accused| !accused.settled) else { return };
+        // The frame right after the candidate's last one is disjoint only when it is as far away as any other two.
+        if stamp.mono.since(accused.since.mono) < self.policy.min_interval {
+            accused.secondary.leave_out(Unfit::TooSoon);
+            return;
+        }
+        if accused.secondary.offer(stamp.mono, embedding, quality, self.policy.min_interval) != Offered::Used
+            || !due(&self.policy.confirm_looks, &mut accused.looks_done, accused.secondary.used())
+        {
+            return;
+        }
+        let judged = bench.judge(&accused.secondary, self.policy.lists_of(&key.0), self.policy.confirm_looks.len());
+        let member = Member { person: accused.person.clone(), list: accused.list.clone() };
+        match judged {
+            Judgement { outcome: Outcome::Identified { person, evidence }, .. } if person == member.person => {
+                accused.settled = true;
+                out.extend(self.confirm(now, &key.0, &member, evidence));
+            }
+            Judgement { outcome: Outcome::Identified { .. } | Outcome::NotEnrolled, .. } => {
+                accused.settled = true;
+                track.last_judgement = Some(Outcome::NotDecidable(Undecidable::Ambiguous));
+                out.extend(journal(self.alerts.turned(now, &key.0, &member.person)));
+            }
+            Judgement { best: Some((best, evidence)), .. }
+                if best.person != member.person || f64::from(evidence.llr) <= self.policy.withdraw_llr_max =>
+            {
+                accused.settled = true;
+                track.last_judgement = Some(Outcome::NotDecidable(Undecidable::Ambiguous));
+                out.extend(journal(self.alerts.turned(now, &key.0, &member.person)));
+            }
+            Judgement { .. } => {}
+        }
+    }
+
+    fn raise(&mut self, now: Now, key: &Key, member: &Member, evidence: EvidenceRecord) -> Vec<Action> {
+        let Some(policy) = self.policy.lists.get(&member.list) else { return Vec::new() };
+        let sighting =
+            Sighting { camera: key.0.clone(), person: member.person.clone(), list: member.list.clone(), track: key.1 };
+        let timing = CandidateTiming { expires: self.policy.candidate_expires, visit_gap: self.policy.visit_gap };
+        journal(self.alerts.candidate(now, &sighting, policy, evidence, timing))
+    }
+
+    fn confirm(&mut self, now: Now, camera: &CameraId, member: &Member, evidence: EvidenceRecord) -> Vec<Action> {
+        let Some(policy) = self.policy.lists.get(&member.list) else { return Vec::new() };
+        journal(self.alerts.independent(now, camera, &member.person, policy, evidence))
+    }
+
+    fn end_track(&mut self, key: &Key) -> Option<Action> {
+        let track = self.tracks.remove(key)?;
+        let bench = Bench { gallery: &self.gallery, calibration: &self.calibration, policy: &self.policy };
+        let lists = self.policy.lists_of(&key.0);
+        Some(Action::Verdict(Box::new(track.verdict(key, &bench, lists))))
+    }
+}
+
+type Key = (CameraId, TrackId);
+
+fn journal(events: impl IntoIterator<Item = AlertEvent>) -> Vec<Action> {
+    events.into_iter().map(|event| Action::Journal(Box::new(event))).collect()
+}
+
+/// Whether `used` frames have reached the next look; passes it when so.
+fn due(looks: &[u32], done: &mut usize, used: u32) -> bool {
+    let reached = looks.get(*done).is_some_and(|look| used >= *look);
+    *done += usize::from(reached);
+    reached
+}
+
+impl Track {
+    fn begin(stamp: FrameStamp) -> Self {
+        Self {
+            began: stamp,
+            last: stamp,
+            faces: 0,
+            first_usable: None,
+            largest_px: 0.0,
+            latest_px: 0.0,
+            primary: Fusion::default(),
+            looks_done: 0,
+            accused: None,
+            last_judgement: None,
+        }
+    }
+
+    fn note(&mut self, stamp: FrameStamp, quality: &Quality) {
+        self.last = stamp;
+        self.faces = self.faces.saturating_add(1);
+        self.latest_px = quality.inter_eye_px;
+        self.largest_px = self.largest_px.max(quality.inter_eye_px);
+    }
+
+    fn verdict(self, key: &Key, bench: &Bench<'_>, lists: &[ListId]) -> TrackVerdict {
+        let looks = &bench.policy.looks;
+        let enough = looks.first().is_some_and(|first| self.primary.used() >= *first);
+        let outcome = match (&self.accused, &self.last_judgement) {
+            (Some(_), Some(Outcome::NotDecidable(reason))) => Outcome::NotDecidable(*reason),
+            (Some(accused), _) => {
+                Outcome::Identified { person: accused.person.clone(), evidence: accused.evidence.clone() }
+            }
+            (None, _) if !enough => Outcome::NotDecidable(Undecidable::from_unfit(self.primary.main_unfit())),
+            // No look of its own: all frames may speak for "not enrolled" or "cannot tell", never for a person.
+            (None, _) => match bench.judge(&self.primary, lists, looks.len()).outcome {
+                Outcome::Identified { .. } => Outcome::NotDecidable(Undecidable::TooFewFrames),
+                other => other,
+            },
+        };
+        let mut unfit = self.primary.unfit().clone();
+        for (why, count) in self.accused.iter().flat_map(|accused| accused.secondary.unfit()) {
+            *unfit.entry(*why).or_default() += count;
+        }
+        TrackVerdict {
+            camera: key.0.clone(),
+            track: key.1,
+            outcome,
+            began: self.began,
+            ended: self.last,
+            faces: self.faces,
+            frames_used: self.primary.used() + self.accused.as_ref().map_or(0, |accused| accused.secondary.used()),
+            inter_eye_px: if self.primary.used() > 0 { self.primary.inter_eye_px() } else { self.largest_px },
+            unfit: unfit.into_iter().collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "watcher_tests.rs"]
+mod tests;

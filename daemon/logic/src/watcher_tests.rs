@@ -1,0 +1,259 @@
+//! Situations at the checkpoint, told as scripts.
+
+use super::*;
+use crate::calibration::tests::plain;
+use crate::face::{Alignment, DetectedFace};
+use crate::geometry::{ARCFACE_TEMPLATE, Rect};
+use crate::policy::{CameraPolicy, ConfirmBy, ListPolicy};
+use crate::record::Stage;
+use crate::time::WallMs;
+use proptest::prelude::*;
+
+const PEOPLE: [&str; 3] = ["ann", "bob", "cat"];
+
+/// A face of this cosine to a person's prototype and 0 to everybody else's.
+fn like(person: &str, cosine: f32) -> Embedding {
+    let mut values = [0.0_f32; 8];
+    let axis = PEOPLE.iter().position(|name| *name == person).expect("one of the three");
+    values[axis] = cosine;
+    values[7] = (1.0 - cosine * cosine).max(0.0).sqrt();
+    Embedding::try_new(&values).expect("finite")
+}
+
+fn policy(confirm: ConfirmBy) -> Policy {
+    let list = ListId::try_new("staff").expect("name");
+    let cameras = ["gate", "yard"]
+        .map(|name| (CameraId::try_new(name).expect("name"), CameraPolicy { lists: vec![list.clone()] }));
+    Policy {
+        looks: vec![3, 6, 12],
+        confirm_looks: vec![3, 6],
+        min_interval: Duration::from_millis(250),
+        runner_up_llr_min: 2.0,
+        not_enrolled_llr_max: -4.0,
+        withdraw_llr_max: 0.0,
+        visit_gap: Duration::from_secs(60),
+        candidate_expires: Duration::from_secs(30),
+        track_expires: Duration::from_secs(5),
+        lists: [(list, ListPolicy { confirm, vote_expires: Duration::from_secs(900), target_fpir: 0.01 })].into(),
+        cameras: cameras.into(),
+    }
+}
+
+struct World {
+    watcher: Watcher,
+    at_ms: u64,
+    sequence: u64,
+    alerts: Vec<(Stage, String)>,
+    verdicts: Vec<TrackVerdict>,
+    delays: Vec<Duration>,
+}
+
+impl World {
+    fn new(confirm: ConfirmBy) -> Self {
+        let list = ListId::try_new("staff").expect("name");
+        let members = PEOPLE.map(|name| {
+            (Member { person: PersonId::try_new(name).expect("name"), list: list.clone() }, like(name, 1.0))
+        });
+        let gallery = Gallery::try_new(1, "feed", members).expect("a gallery");
+        let watcher = Watcher::new(policy(confirm), Arc::new(gallery), Arc::new(plain()), 1);
+        Self { watcher, at_ms: 1000, sequence: 0, alerts: Vec::new(), verdicts: Vec::new(), delays: Vec::new() }
+    }
+
+    fn now(&self) -> Now {
+        Now { mono: Mono::from_millis(self.at_ms), wall: WallMs(i64::try_from(self.at_ms).expect("small")) }
+    }
+
+    fn take(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Journal(event) => self.alerts.push((event.after.stage, event.after.person.to_string())),
+                Action::Verdict(verdict) => self.verdicts.push(*verdict),
+                Action::CandidateDelay(_, delay) => self.delays.push(delay),
+            }
+        }
+    }
+
+    /// Shows one face on one track for a while at five frames a second.
+    fn show(&mut self, camera: &str, track: u64, embedding: &Result<Embedding, Unfit>, for_ms: u64) -> &mut Self {
+        self.show_px(camera, track, embedding, for_ms, 12.0)
+    }
+
+    fn show_px(
+        &mut self,
+        camera: &str,
+        track: u64,
+        embedding: &Result<Embedding, Unfit>,
+        for_ms: u64,
+        px: f32,
+    ) -> &mut Self {
+        for _ in 0..for_ms.div_ceil(300) {
+            let stamp = FrameStamp { sequence: self.sequence, mono: self.now().mono, wall: self.now().wall };
+            let face = TrackedFace {
+                track: TrackId(track),
+                face: DetectedFace {
+                    box_in_frame: Rect::new(0.0, 0.0, 40.0, 50.0),
+                    landmarks_in_frame: ARCFACE_TEMPLATE,
+                    score: 0.9,
+                },
+                quality: Quality {
+                    inter_eye_px: px,
+                    sharpness: 0.8,
+                    yaw_deg: 0.0,
+                    roll_deg: 0.0,
+                    brightness: 0.5,
+                    contrast: 0.2,
+                    alignment: Alignment::Landmarks,
+                },
+                embedding: embedding.clone(),
+            };
+            let camera = CameraId::try_new(camera).expect("name");
+            let frame = FrameFaces { camera, stamp, faces: vec![face], ended: Vec::new() };
+            let actions = self.watcher.on_faces(self.now(), &frame);
+            self.take(actions);
+            self.at_ms += 300;
+            self.sequence += 1;
+        }
+        self
+    }
+
+    fn wait(&mut self, ms: u64) -> &mut Self {
+        self.at_ms += ms;
+        let actions = self.watcher.on_tick(self.now());
+        self.take(actions);
+        self
+    }
+
+    fn expect(&mut self, alerts: &[(Stage, &str)]) -> &mut Self {
+        let seen: Vec<_> = self.alerts.drain(..).collect();
+        let seen: Vec<_> = seen.iter().map(|(stage, person)| (*stage, person.as_str())).collect();
+        assert_eq!(seen, alerts, "at {} ms", self.at_ms);
+        self
+    }
+
+    fn verdict(&self) -> &Outcome {
+        &self.verdicts.last().expect("a verdict").outcome
+    }
+}
+
+#[test]
+fn an_enrolled_person_is_a_candidate_then_confirmed_by_later_frames() {
+    let mut world = World::new(ConfirmBy::Machine);
+    world.show("gate", 1, &Ok(like("ann", 0.6)), 600).expect(&[]);
+    world.show("gate", 1, &Ok(like("ann", 0.6)), 300).expect(&[(Stage::Candidate, "ann")]);
+    assert_eq!(world.delays, [Duration::from_millis(600)], "from the first usable face");
+    world.show("gate", 1, &Ok(like("ann", 0.6)), 600).expect(&[]);
+    let both = [(Stage::MachineConfirmed, "ann"), (Stage::Confirmed, "ann")];
+    world.show("gate", 1, &Ok(like("ann", 0.6)), 300).expect(&both);
+    world.wait(6_000).expect(&[]);
+    assert!(matches!(world.verdict(), Outcome::Identified { person, .. } if person.as_str() == "ann"));
+}
+
+#[test]
+fn lookalike_becomes_a_candidate_and_is_withdrawn() {
+    let mut world = World::new(ConfirmBy::Machine);
+    world.show("gate", 1, &Ok(like("ann", 0.52)), 900).expect(&[(Stage::Candidate, "ann")]);
+    world.show("gate", 1, &Ok(like("ann", 0.12)), 900).expect(&[(Stage::Withdrawn, "ann")]);
+    world.show("gate", 1, &Ok(like("ann", 0.52)), 9_000).expect(&[]);
+    world.wait(6_000);
+    assert_eq!(world.verdict().as_str(), "not-decidable");
+}
+
+#[test]
+fn a_stranger_raises_nothing_and_is_not_enrolled() {
+    let mut world = World::new(ConfirmBy::Machine);
+    world.show("gate", 1, &Ok(like("ann", 0.05)), 9_000).wait(6_000).expect(&[]);
+    assert_eq!(world.verdict(), &Outcome::NotEnrolled);
+}
+
+#[test]
+fn one_lucky_frame_among_many_names_nobody() {
+    let mut world = World::new(ConfirmBy::Machine);
+    for _ in 0..12 {
+        world.show("gate", 1, &Ok(like("bob", 0.05)), 900).show("gate", 1, &Ok(like("bob", 0.9)), 300);
+    }
+    assert!(world.alerts.iter().all(|(stage, _)| *stage != Stage::Confirmed), "{:?}", world.alerts);
+}
+
+#[test]
+fn a_face_too_small_for_the_calibration_is_not_decidable_however_alike() {
+    let mut world = World::new(ConfirmBy::Machine);
+    world.show_px("gate", 1, &Ok(like("ann", 0.99)), 9_000, 3.0).wait(6_000).expect(&[]);
+    assert_eq!(world.verdict(), &Outcome::NotDecidable(Undecidable::NoCalibration));
+}
+
+#[test]
+fn the_reason_is_what_most_frames_lacked() {
+    let mut world = World::new(ConfirmBy::Machine);
+    world.show("gate", 1, &Err(Unfit::Blurred), 1_500).show("gate", 1, &Err(Unfit::Pose), 600);
+    world.wait(6_000).expect(&[]);
+    assert_eq!(world.verdict(), &Outcome::NotDecidable(Undecidable::Blurred));
+    assert_eq!(world.verdicts[0].unfit, [(Unfit::Blurred, 5), (Unfit::Pose, 2)]);
+}
+
+#[test]
+fn two_enrolled_people_who_fit_alike_are_not_told_apart() {
+    let mut world = World::new(ConfirmBy::Machine);
+    let between = Embedding::try_new(&[0.5, 0.49, 0.0, 0.0, 0.0, 0.0, 0.0, 0.714]).expect("finite");
+    world.show("gate", 1, &Ok(between), 9_000).wait(6_000).expect(&[]);
+    assert_eq!(world.verdict(), &Outcome::NotDecidable(Undecidable::LookAlikes));
+}
+
+#[test]
+fn a_second_track_of_the_same_person_is_independent_evidence() {
+    let mut world = World::new(ConfirmBy::Human);
+    world.show("gate", 1, &Ok(like("ann", 0.6)), 900).expect(&[(Stage::Candidate, "ann")]);
+    world.wait(2_000);
+    world.show("gate", 2, &Ok(like("ann", 0.6)), 900).expect(&[(Stage::MachineConfirmed, "ann")]);
+}
+
+#[test]
+fn another_camera_is_another_visit() {
+    let mut world = World::new(ConfirmBy::Machine);
+    world.show("gate", 1, &Ok(like("ann", 0.6)), 900).expect(&[(Stage::Candidate, "ann")]);
+    world.show("yard", 2, &Ok(like("ann", 0.6)), 900).expect(&[(Stage::Candidate, "ann")]);
+}
+
+#[test]
+fn a_camera_without_lists_matches_nobody() {
+    let mut world = World::new(ConfirmBy::Machine);
+    let mut policy = policy(ConfirmBy::Machine);
+    policy.cameras.clear();
+    world.watcher.on_policy(policy);
+    world.show("gate", 1, &Ok(like("ann", 0.99)), 9_000).wait(6_000).expect(&[]);
+    assert_eq!(world.verdict(), &Outcome::NotEnrolled);
+}
+
+#[test]
+fn a_person_who_leaves_unconfirmed_is_withdrawn() {
+    let mut world = World::new(ConfirmBy::Machine);
+    world.show("gate", 1, &Ok(like("ann", 0.6)), 900).expect(&[(Stage::Candidate, "ann")]);
+    world.wait(31_000).expect(&[(Stage::Withdrawn, "ann")]);
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_shown_nothing_is_confirmed_without_two_disjoint_sets_of_frames(
+        shows in prop::collection::vec((0_u64..4, 0_usize..3, -0.3_f32..1.0, 0_u64..4_000, 2.0_f32..40.0), 1..40),
+    ) {
+        let mut world = World::new(ConfirmBy::Machine);
+        for (track, person, cosine, ms, px) in shows {
+            let embedding = like(PEOPLE[person], cosine);
+            world.show_px(["gate", "yard"][person % 2], track + 1, &Ok(embedding), ms, px).wait(100);
+        }
+        world.wait(40_000).wait(40_000);
+        let mut open: BTreeMap<String, Stage> = BTreeMap::new();
+        for (stage, person) in &world.alerts {
+            if *stage == Stage::Confirmed {
+                prop_assert!(open.values().any(|s| *s == Stage::MachineConfirmed), "{:?}", world.alerts);
+            }
+            open.insert(person.clone(), *stage);
+        }
+        prop_assert_eq!(world.watcher.live_tracks().count(), 0, "tracks left behind");
+        for verdict in &world.verdicts {
+            prop_assert!(verdict.faces >= verdict.frames_used);
+            if let Outcome::Identified { evidence, .. } = &verdict.outcome {
+                prop_assert!(evidence.frames_used >= 3 && evidence.inter_eye_px >= 4.0);
+            }
+        }
+    }
+}
