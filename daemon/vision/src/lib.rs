@@ -1,1 +1,12 @@
-//! placeholder
+//! From a picture to faces and their embeddings: the only user of ONNX Runtime.
+//!
+//! ```text
+//! FrameView -> motion -> plan -> detector -> aligner -> quality -> FoundFace -> embedder -> Embedding
+//! ```
+
+pub mod manifest;
+pub mod model_file;
+pub mod motion;
+pub mod planes;
+pub mod selftest;
+pub mod session;
