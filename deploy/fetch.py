@@ -44,7 +44,9 @@ def run(arguments, what, **options):
     done = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **options)
     if done.returncode != 0:
         words = "\n".join("    " + line for line in done.stdout.strip().splitlines()[-12:])
-        raise Refused(f"{what} could not be downloaded; is the network reachable? {arguments[0]} said:\n{words}")
+        if "DO NOT MATCH THE HASHES" in words:
+            raise Refused(f"{what} is refused: the download has another sha256 than deploy/fetched.toml says:\n{words}")
+        raise Refused(f"{what} could not be downloaded; is the network reachable? The downloader said:\n{words}")
 
 
 def download_python(package, folder):
