@@ -12,6 +12,7 @@ pub mod alert;
 pub mod calibration;
 pub mod embedding;
 pub mod face;
+pub mod fitness;
 pub mod frame;
 pub mod fusion;
 pub mod gallery;
