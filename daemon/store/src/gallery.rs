@@ -1,0 +1,167 @@
+//! What the matcher is given: the prototypes of everybody who may be matched now, all of one network.
+
+use crate::error::StoreError;
+use crate::open::{Store, count_at};
+use rusqlite::{Connection, params};
+use sekisho_logic::embedding::Embedding;
+use sekisho_logic::id::{ListId, PersonId};
+use sekisho_logic::time::WallMs;
+
+/// One prototype.
+#[derive(Clone, Debug)]
+pub struct GalleryRow {
+    /// Whose.
+    pub person: PersonId,
+    /// Under which policy.
+    pub list: ListId,
+    /// Inter-eye pixels the photos were degraded to before embedding; `None`: as they are.
+    pub size_bin_px: Option<u32>,
+    /// The prototype.
+    pub embedding: Embedding,
+}
+
+/// Prototypes of another network or preprocessing, which cannot be compared with this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherVersion {
+    /// Which network.
+    pub model_digest: String,
+    /// Which preprocessing.
+    pub preprocessing: String,
+    /// How many prototypes.
+    pub prototypes: u64,
+    /// Of how many people.
+    pub people: u64,
+}
+
+/// The prototypes, and what is not among them.
+#[derive(Clone, Debug, Default)]
+pub struct GalleryRows {
+    /// Prototypes by person, then size.
+    pub rows: Vec<GalleryRow>,
+    /// People who may be matched but have no prototype of this network: invisible until `gallery re-embed`.
+    pub without_prototype: Vec<PersonId>,
+    /// People who are enrolled but not matched: withdrawn, restricted or expired.
+    pub people_inactive: u64,
+    /// Prototypes of other versions.
+    pub other_versions: Vec<OtherVersion>,
+    /// Prototypes of this version that are no unit vector of the length they claim, or sealed by a key we do not have.
+    pub unreadable: u64,
+    /// [`Store::gallery_version`] of this content.
+    pub version: i64,
+}
+
+/// A person is matched while active and not past the end of the grounds. `?3` is the time.
+const MATCHED: &str = "p.status = 'active' AND (p.expires_ms IS NULL OR p.expires_ms > ?3)";
+
+impl Store {
+    /// The prototypes of the network `model_digest` (SHA-256 in hex) under `preprocessing`, of people who may be matched at
+    /// `now`. Prototypes of other versions are counted, never mixed in.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn gallery(&mut self, model_digest: &str, preprocessing: &str, now: WallMs) -> Result<GalleryRows, StoreError> {
+        let path = self.path().to_path_buf();
+        self.read(|connection| {
+            // One read transaction, so that all counts speak of the same moment.
+            let snapshot = connection.unchecked_transaction()?;
+            let mut gallery = GalleryRows { version: version(&snapshot)?, ..GalleryRows::default() };
+            let sql = format!(
+                "SELECT t.person, p.list, t.size_bin_px, t.dim, t.vector, t.sealing
+                 FROM templates t JOIN people p ON p.id = t.person
+                 WHERE t.kind = 'prototype' AND t.model_digest = ?1 AND t.preprocessing = ?2 AND {MATCHED}
+                 ORDER BY t.person, coalesce(t.size_bin_px, 0)"
+            );
+            let mut statement = snapshot.prepare_cached(&sql)?;
+            let mut rows = statement.query(params![model_digest, preprocessing, now.0])?;
+            while let Some(row) = rows.next()? {
+                let (person, list) = (row.get::<_, String>(0)?, row.get::<_, String>(1)?);
+                let (Ok(person), Ok(list)) = (PersonId::try_new(&person), ListId::try_new(&list)) else {
+                    return Err(StoreError::Corrupt { path, detail: "a person's id or list is no name".into() }.into());
+                };
+                let sealed = row.get::<_, i64>(5)? != 0;
+                let vector = row.get_ref(4)?.as_blob().unwrap_or_default();
+                match decode(vector, row.get(3)?).filter(|_| !sealed) {
+                    Some(embedding) => {
+                        gallery.rows.push(GalleryRow { person, list, size_bin_px: row.get(2)?, embedding });
+                    }
+                    None => gallery.unreadable += 1,
+                }
+            }
+            let sql = format!(
+                "SELECT p.id FROM people p WHERE {MATCHED} AND NOT EXISTS (SELECT 1 FROM templates t WHERE t.person = p.id
+                 AND t.kind = 'prototype' AND t.model_digest = ?1 AND t.preprocessing = ?2) ORDER BY p.id"
+            );
+            let mut statement = snapshot.prepare_cached(&sql)?;
+            let mut rows = statement.query(params![model_digest, preprocessing, now.0])?;
+            while let Some(row) = rows.next()? {
+                gallery.without_prototype.extend(PersonId::try_new(&row.get::<_, String>(0)?));
+            }
+            gallery.people_inactive = snapshot.query_row(
+                "SELECT count(*) FROM people p WHERE NOT (p.status = 'active' AND (p.expires_ms IS NULL OR p.expires_ms > ?1))",
+                [now.0],
+                |row| count_at(row, 0),
+            )?;
+            gallery.other_versions = other_versions(&snapshot, model_digest, preprocessing)?;
+            Ok(gallery)
+        })
+    }
+
+    /// A number that goes up with every change of people or templates, by whichever process. Reading it costs one page, so a
+    /// daemon can ask every second; together with [`data_version`](Self::data_version) not even that.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn gallery_version(&mut self) -> Result<i64, StoreError> {
+        self.read(|connection| Ok(version(connection)?))
+    }
+}
+
+fn version(connection: &Connection) -> Result<i64, rusqlite::Error> {
+    connection.prepare_cached("SELECT version FROM gallery_state WHERE id = 1")?.query_row([], |row| row.get(0))
+}
+
+fn other_versions(
+    connection: &Connection,
+    model: &str,
+    preprocessing: &str,
+) -> Result<Vec<OtherVersion>, rusqlite::Error> {
+    connection
+        .prepare_cached(
+            "SELECT model_digest, preprocessing, count(*), count(DISTINCT person) FROM templates
+             WHERE kind = 'prototype' AND NOT (model_digest = ?1 AND preprocessing = ?2)
+             GROUP BY model_digest, preprocessing ORDER BY 3 DESC, 1, 2",
+        )?
+        .query_map([model, preprocessing], |row| {
+            Ok(OtherVersion {
+                model_digest: row.get(0)?,
+                preprocessing: row.get(1)?,
+                prototypes: count_at(row, 2)?,
+                people: count_at(row, 3)?,
+            })
+        })?
+        .collect()
+}
+
+/// A stored vector, if it is what it claims to be.
+fn decode(bytes: &[u8], dim: i64) -> Option<Embedding> {
+    let (components, rest) = bytes.as_chunks::<4>();
+    if !rest.is_empty() || i64::try_from(components.len()).ok()? != dim {
+        return None;
+    }
+    let values: Vec<f32> = components.iter().map(|component| f32::from_le_bytes(*component)).collect();
+    Embedding::try_new(&values).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_finite_vectors_decode() {
+        let bytes: Vec<u8> = [0.6_f32, 0.8].iter().flat_map(|v| v.to_le_bytes()).collect();
+        assert_eq!(decode(&bytes, 2).expect("sound").as_slice(), [0.6, 0.8]);
+        assert!(decode(&bytes, 3).is_none() && decode(&bytes[..7], 2).is_none() && decode(&[], 0).is_none());
+        let nan: Vec<u8> = [f32::NAN, 1.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+        assert!(decode(&nan, 2).is_none());
+    }
+}
