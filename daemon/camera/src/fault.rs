@@ -85,6 +85,12 @@ pub const FRAME_LONG_SIDE_MAX: u32 = 4096;
 /// is served too.
 pub const FRAME_SHORT_SIDE_MAX: u32 = 2304;
 
+/// The fault of pictures of this size, if there is one.
+pub(crate) fn size_refused(width: u32, height: u32) -> Option<Fault> {
+    let is_too_large = width.max(height) > FRAME_LONG_SIDE_MAX || width.min(height) > FRAME_SHORT_SIDE_MAX;
+    is_too_large.then_some(Fault::TooLarge { width, height })
+}
+
 /// How long a fault keeps a camera waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
@@ -202,6 +208,14 @@ mod tests {
         let text = printable(&hostile);
         assert!(text.starts_with("bad   [31mred"), "{text}");
         assert!(text.len() <= 160);
+    }
+
+    #[test]
+    fn sizes_are_limited_by_side_and_a_turned_camera_is_served() {
+        assert_eq!(size_refused(4096, 2304), None);
+        assert_eq!(size_refused(2304, 4096), None);
+        assert_eq!(size_refused(4097, 16), Some(Fault::TooLarge { width: 4097, height: 16 }));
+        assert_eq!(size_refused(2305, 2305), Some(Fault::TooLarge { width: 2305, height: 2305 }));
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! Attempts under way count as if they had failed already: eight channels of one recorder that start together with a
 //! wrong password would else make eight failures before the first answer is in.
 
+use crate::secret::{Credential, Secret};
 use crate::slot::unpoisoned;
 use sekisho_logic::time::Mono;
 use std::collections::HashMap;
@@ -27,20 +28,19 @@ pub const WINDOW: Duration = Duration::from_secs(30 * 60);
 
 type Account = (String, String);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Ledger {
-    failures: Vec<Mono>,
+    failures: Vec<(Mono, Secret)>,
     under_way: usize,
 }
 
 /// The ledger of refused passwords, shared between all cameras.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct AuthLockout {
     ledgers: Mutex<HashMap<Account, Ledger>>,
 }
 
 /// Whether a camera may present its password now.
-#[derive(Debug)]
 pub enum Admission {
     /// Yes.
     Go(Permit),
@@ -51,10 +51,10 @@ pub enum Admission {
 }
 
 /// Leave for one attempt. Dropped without a word, the attempt counts for nothing: the camera was not reached.
-#[derive(Debug)]
 pub struct Permit {
     lockout: Arc<AuthLockout>,
     account: Account,
+    password: Secret,
 }
 
 impl AuthLockout {
@@ -64,29 +64,52 @@ impl AuthLockout {
         Arc::default()
     }
 
-    /// Asks for leave to present `user`'s password to `host`.
+    /// Asks for leave to present `who`'s password to `host`.
     #[must_use]
-    pub fn begin(self: &Arc<Self>, host: &str, user: &str, now: Mono) -> Admission {
-        let account = (host.to_owned(), user.to_owned());
+    pub fn begin(self: &Arc<Self>, host: &str, who: &Credential, now: Mono) -> Admission {
+        let account = (host.to_owned(), who.user.clone());
         let mut ledgers = unpoisoned(self.ledgers.lock());
         let ledger = ledgers.entry(account.clone()).or_default();
-        ledger.failures.retain(|at| now.since(*at) < WINDOW);
-        if ledger.failures.len() >= FAILURES_MAX {
-            let until = ledger.failures.iter().min().map_or(now, |first| first.plus(WINDOW));
+        ledger.forget_old(now);
+        if let Some(until) = ledger.held_until() {
             return Admission::Hold(until);
         }
         if ledger.failures.len() + ledger.under_way >= FAILURES_MAX {
             return Admission::Busy;
         }
         ledger.under_way += 1;
-        Admission::Go(Permit { lockout: self.clone(), account })
+        Admission::Go(Permit { lockout: self.clone(), account, password: who.password.clone() })
     }
 
-    /// Forgets the failures of one account, because its configured password changed.
-    pub fn forget(&self, host: &str, user: &str) {
-        if let Some(ledger) = unpoisoned(self.ledgers.lock()).get_mut(&(host.to_owned(), user.to_owned())) {
+    /// Until when the account is held, if it is.
+    #[must_use]
+    pub fn held_until(&self, host: &str, who: &Credential, now: Mono) -> Option<Mono> {
+        let mut ledgers = unpoisoned(self.ledgers.lock());
+        let ledger = ledgers.get_mut(&(host.to_owned(), who.user.clone()))?;
+        ledger.forget_old(now);
+        ledger.held_until()
+    }
+
+    /// The configured password changed to `who`'s. Failures are forgotten, unless this very password is among those
+    /// refused: eight channels of a recorder that are told of the same new password one after the other must not get
+    /// two tries each.
+    pub fn on_changed(&self, host: &str, who: &Credential) {
+        if let Some(ledger) = unpoisoned(self.ledgers.lock()).get_mut(&(host.to_owned(), who.user.clone()))
+            && ledger.failures.iter().all(|(_, refused)| *refused != who.password)
+        {
             ledger.failures.clear();
         }
+    }
+}
+
+impl Ledger {
+    fn forget_old(&mut self, now: Mono) {
+        self.failures.retain(|(at, _)| now.since(*at) < WINDOW);
+    }
+
+    fn held_until(&self) -> Option<Mono> {
+        let first = self.failures.iter().map(|(at, _)| *at).min()?;
+        (self.failures.len() >= FAILURES_MAX).then(|| first.plus(WINDOW))
     }
 }
 
@@ -98,7 +121,7 @@ impl Permit {
     /// The camera refused the password at `now`.
     pub fn refused(self, now: Mono) {
         if let Some(ledger) = unpoisoned(self.lockout.ledgers.lock()).get_mut(&self.account) {
-            ledger.failures.push(now);
+            ledger.failures.push((now, self.password.clone()));
         }
     }
 }
@@ -124,11 +147,17 @@ mod tests {
 
     const AT: fn(u64) -> Mono = |seconds| Mono::from_millis(seconds * 1000);
 
+    fn who(user: &str, password: &str) -> Credential {
+        Credential { user: user.to_owned(), password: Secret::new(password.to_owned()) }
+    }
+
+    fn ask(lockout: &Arc<AuthLockout>, host: &str, at_s: u64) -> Admission {
+        lockout.begin(host, &who("ann", "old"), AT(at_s))
+    }
+
     fn go(lockout: &Arc<AuthLockout>, host: &str, at_s: u64) -> Permit {
-        match lockout.begin(host, "ann", AT(at_s)) {
-            Admission::Go(permit) => permit,
-            other => panic!("expected leave at {at_s} s, got {other:?}"),
-        }
+        let Admission::Go(permit) = ask(lockout, host, at_s) else { panic!("no leave at {at_s} s") };
+        permit
     }
 
     #[test]
@@ -136,10 +165,10 @@ mod tests {
         let lockout = AuthLockout::new();
         go(&lockout, "nvr", 0).refused(AT(0));
         go(&lockout, "nvr", 10).refused(AT(10));
-        assert!(matches!(lockout.begin("nvr", "ann", AT(20)), Admission::Hold(until) if until == AT(1800)));
-        assert!(matches!(lockout.begin("nvr", "ann", AT(1799)), Admission::Hold(_)));
+        assert!(matches!(ask(&lockout, "nvr", 20), Admission::Hold(until) if until == AT(1800)));
+        assert!(matches!(ask(&lockout, "nvr", 1799), Admission::Hold(_)));
         go(&lockout, "nvr", 1800).refused(AT(1800));
-        assert!(matches!(lockout.begin("nvr", "ann", AT(1801)), Admission::Hold(until) if until == AT(1810)));
+        assert!(matches!(ask(&lockout, "nvr", 1801), Admission::Hold(until) if until == AT(1810)));
     }
 
     #[test]
@@ -148,18 +177,18 @@ mod tests {
         go(&lockout, "nvr", 0).refused(AT(0));
         go(&lockout, "nvr", 1).refused(AT(1));
         go(&lockout, "yard", 2).passed();
-        assert!(matches!(lockout.begin("nvr", "bob", AT(2)), Admission::Go(_)));
+        assert!(matches!(lockout.begin("nvr", &who("bob", "old"), AT(2)), Admission::Go(_)));
     }
 
     #[test]
     fn attempts_under_way_count_as_failures_until_they_are_answered() {
         let lockout = AuthLockout::new();
         let (first, second) = (go(&lockout, "nvr", 0), go(&lockout, "nvr", 0));
-        assert!(matches!(lockout.begin("nvr", "ann", AT(0)), Admission::Busy));
+        assert!(matches!(ask(&lockout, "nvr", 0), Admission::Busy));
         first.passed();
         let third = go(&lockout, "nvr", 1);
         second.refused(AT(1));
-        assert!(matches!(lockout.begin("nvr", "ann", AT(1)), Admission::Busy));
+        assert!(matches!(ask(&lockout, "nvr", 1), Admission::Busy));
         drop(third);
         go(&lockout, "nvr", 2).passed();
     }
@@ -169,7 +198,9 @@ mod tests {
         let lockout = AuthLockout::new();
         go(&lockout, "nvr", 0).refused(AT(0));
         go(&lockout, "nvr", 1).refused(AT(1));
-        lockout.forget("nvr", "ann");
+        lockout.on_changed("nvr", &who("ann", "old"));
+        assert!(lockout.held_until("nvr", &who("ann", "old"), AT(2)).is_some(), "that password was refused");
+        lockout.on_changed("nvr", &who("ann", "new"));
         go(&lockout, "nvr", 2).passed();
         assert!(unpoisoned(lockout.ledgers.lock()).is_empty(), "an idle account leaves no entry");
     }
@@ -185,7 +216,7 @@ mod tests {
             for (pass_s, what, which) in steps {
                 now_s += pass_s;
                 if what < 2 {
-                    if let Admission::Go(permit) = lockout.begin("nvr", "ann", AT(now_s)) {
+                    if let Admission::Go(permit) = ask(&lockout, "nvr", now_s) {
                         open.push(permit);
                     }
                 } else if !open.is_empty() {

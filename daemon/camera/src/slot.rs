@@ -39,10 +39,8 @@ impl Signal {
     #[must_use]
     pub fn wait(&self, seen: u64, timeout: Duration) -> u64 {
         let guard = unpoisoned(self.rung_total.lock());
-        let (guard, _) = self
-            .ring
-            .wait_timeout_while(guard, timeout, |rung| *rung == seen)
-            .unwrap_or_else(PoisonError::into_inner);
+        let (guard, _) =
+            self.ring.wait_timeout_while(guard, timeout, |rung| *rung == seen).unwrap_or_else(PoisonError::into_inner);
         *guard
     }
 

@@ -201,7 +201,13 @@ impl RtspUrl {
             return Err(BadSource::Host);
         }
         let port = match port {
-            None => if scheme == "rtsps" { 322 } else { 554 },
+            None => {
+                if scheme == "rtsps" {
+                    322
+                } else {
+                    554
+                }
+            }
             Some(digits) => digits.parse::<u16>().ok().filter(|port| *port != 0).ok_or(BadSource::Port)?,
         };
         Ok(Self { text: format!("{scheme}://{rest}"), host: host.to_ascii_lowercase(), port })
