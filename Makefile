@@ -1,0 +1,33 @@
+# Thin names for what people do often; the work is in the scripts they call.
+# `make` alone lists them.
+
+export SEKISHO_SHARED ?= $(CURDIR)/../shared
+python := .sekisho/venv/bin/python
+DURATION ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-sheet test check models-calibrate
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install Debian packages, ONNX Runtime, networks and demonstration clips (idempotent)
+	deploy/setup
+
+demo: ## two cameras, three enrolled people, strangers: watch it work; DURATION=60 ends by itself and judges
+	deploy/demo/run $(if $(DURATION),--duration $(DURATION))
+
+demo-sheet: setup ## look at the demonstration's clips: a picture, and what detector and embedder make of them
+	deploy/demo/contact_sheet
+
+check: ## formatting and lints, warnings are errors
+	cargo fmt --all -- --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+test: setup check ## everything that must hold before a change lands
+	cargo build --workspace --locked
+	cargo test --workspace --locked
+
+models-calibrate: setup ## measure SFace's scores by face size again (ten minutes; needs the calibration photographs)
+	nice $(python) models/calibrate/calibrate.py --data $(SEKISHO_SHARED)/data/calibration-celeba.tar \
+	    --model .sekisho/models/face_recognition_sface_2021dec.onnx --out models/calibration/sface-2021dec.toml
