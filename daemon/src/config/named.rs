@@ -1,0 +1,217 @@
+//! Sections that carry a name of the operator's choice: lists, cameras, sinks.
+
+use super::problem::Findings;
+use super::raw::{Raw, RawTable, kind, shown};
+use super::read::{FPIR_PER_MILLE, FPS, INTER_EYE_PX, table};
+use super::reader::{ABSOLUTE_PATH, Reader, absolute_path};
+use super::settings::{
+    CameraSettings, DecideSettings, DetectSettings, ListSettings, Purpose, SinkKind, SinkName, SinkSettings,
+};
+use super::{credentials, suggest};
+use sekisho_camera::source::{Pace, Repeat, Source, Transport};
+use sekisho_logic::id::{CameraId, ListId};
+use sekisho_logic::policy::ConfirmBy;
+use sekisho_logic::record::Stage;
+use std::collections::BTreeMap;
+
+/// Cameras, lists or sinks in one file. A box decodes a few dozen streams; more is a generated file gone wrong.
+const NAMED_MAX: usize = 256;
+
+/// What every name is made of.
+const NAMES: &str = "names have 1 to 64 characters of a-z, 0-9, '-' and '_' and start with a letter or digit";
+
+struct Named<'r, 't, N> {
+    name: N,
+    full: String,
+    line: usize,
+    table: &'r RawTable<'t>,
+}
+
+/// The sub-sections of `group` whose names `check` accepts, in alphabetical order.
+fn sections<'r, 't, N>(
+    raw: &'r Raw<'t>,
+    findings: &mut Findings,
+    group: &str,
+    check: impl Fn(&str) -> Option<N>,
+) -> Vec<Named<'r, 't, N>> {
+    let (_, Some(group_table)) = table(raw, findings, group) else { return Vec::new() };
+    let mut found = Vec::new();
+    for (key, value) in group_table {
+        let (text, line) = (key.get_ref().as_ref(), raw.line(&key.span()));
+        let full = format!("{group}.{}", shown(text));
+        let Some(table) = value.get_ref().as_table() else {
+            let (wrong, key) = (format!("is {}", kind(value.get_ref())), shown(text));
+            findings.problem((line, group, &key), wrong, format!("write a section of its own: [{group}.NAME]"));
+            continue;
+        };
+        match check(text) {
+            None => findings.problem((line, &full, ""), "this is not a name", NAMES),
+            Some(_) if found.len() >= NAMED_MAX => {
+                findings.problem((line, &full, ""), "one too many", format!("at most {NAMED_MAX} {group} are allowed"));
+            }
+            Some(name) => found.push(Named { name, full, line, table }),
+        }
+    }
+    found
+}
+
+/// The lists of the file, and the two that are always there.
+pub(super) fn lists(raw: &Raw<'_>, findings: &mut Findings, decide: &DecideSettings) -> BTreeMap<ListId, ListSettings> {
+    let mut lists = BTreeMap::new();
+    for named in sections(raw, findings, "lists", |text| ListId::try_new(text).ok()) {
+        let mut reader =
+            Reader::new(raw, findings, (&named.full, pattern_of_list(&named.name)), named.line, Some(named.table));
+        let list = list(&mut reader, &named.name, decide);
+        reader.finish();
+        lists.insert(named.name, list);
+    }
+    for name in ["staff", "watch"].into_iter().filter_map(|name| ListId::try_new(name).ok()) {
+        let full = format!("lists.{name}");
+        let mut reader = Reader::new(raw, findings, (&full, pattern_of_list(&name)), 1, None);
+        let list = list(&mut reader, &name, decide);
+        lists.entry(name).or_insert(list);
+    }
+    lists
+}
+
+/// The two lists that are always there have defaults of their own and are documented apart.
+fn pattern_of_list(name: &ListId) -> &'static str {
+    match name.as_str() {
+        "staff" => "lists.staff",
+        "watch" => "lists.watch",
+        _ => "lists.NAME",
+    }
+}
+
+fn list(reader: &mut Reader<'_, '_>, name: &ListId, decide: &DecideSettings) -> ListSettings {
+    let (purpose, confirm) = match name.as_str() {
+        "staff" => (Purpose::EntryLog, ConfirmBy::Machine),
+        _ => (Purpose::Watch, ConfirmBy::Human),
+    };
+    let purposes = [("entry-log", Purpose::EntryLog), ("watch", Purpose::Watch)];
+    let confirms = [("machine", ConfirmBy::Machine), ("human", ConfirmBy::Human), ("two-person", ConfirmBy::TwoPerson)];
+    ListSettings {
+        purpose: reader.choice("purpose", &purposes, purpose),
+        confirm: reader.choice("confirm", &confirms, confirm),
+        vote_expires: reader.seconds("vote-expires-s", (10, 604_800), 900),
+        target_fpir: reader.number_or("target-fpir-per-mille", FPIR_PER_MILLE, decide.target_fpir * 1000.0) / 1000.0,
+    }
+}
+
+/// The cameras of the file.
+pub(super) fn cameras(
+    raw: &Raw<'_>,
+    findings: &mut Findings,
+    detect: &DetectSettings,
+) -> BTreeMap<CameraId, CameraSettings> {
+    let mut cameras = BTreeMap::new();
+    for named in sections(raw, findings, "cameras", |text| CameraId::try_new(text).ok()) {
+        let mut reader = Reader::new(raw, findings, (&named.full, "cameras.NAME"), named.line, Some(named.table));
+        let camera = camera(&mut reader, detect);
+        reader.finish();
+        if let Some(camera) = camera {
+            cameras.insert(named.name, camera);
+        }
+    }
+    cameras
+}
+
+fn camera(reader: &mut Reader<'_, '_>, detect: &DetectSettings) -> Option<CameraSettings> {
+    let source = reader.required("source", SOURCES, source);
+    let transports = [("tcp", Transport::Tcp), ("udp", Transport::Udp)];
+    let paces = [("real-time", Pace::RealTime), ("as-fast-as-possible", Pace::AsFastAsPossible)];
+    let repeats = [("once", Repeat::Once), ("forever", Repeat::Forever)];
+    let transport = reader.choice("transport", &transports, Transport::Tcp);
+    let credential = reader.checked("credential", None, credentials::NAMES, credentials::name);
+    let pace = reader.choice("pace", &paces, Pace::RealTime);
+    let repeat = reader.choice("repeat", &repeats, Repeat::Once);
+    let misplaced: &[&'static str] = match &source {
+        Some(Source::Rtsp { .. }) => &["pace", "repeat"],
+        Some(Source::Clip { .. }) => &["transport", "credential"],
+        None => &[],
+    };
+    for key in misplaced.iter().filter(|key| reader.has(key)).collect::<Vec<_>>() {
+        let (wrong, allowed) = match *key {
+            "pace" | "repeat" => ("contradicts the source, which is a camera", "only a clip (file:///...) has it"),
+            _ => ("contradicts the source, which is a clip", "only a camera (rtsp://...) has it"),
+        };
+        reader.wrong(key, wrong, allowed);
+    }
+    let allowed = "allowed are names of lists in square brackets, as [\"staff\", \"watch\"]";
+    let lists = reader.words("lists", &["staff", "watch"], allowed, |text| {
+        ListId::try_new(text).map_err(|_| format!("holds \"{}\", which is no name; {NAMES}", shown(text)))
+    });
+    if lists.is_empty() {
+        let allowed = "name a list, or switch the camera off with enabled = false";
+        reader.wrong("lists", "is empty, so this camera would look at people for nothing", allowed);
+    }
+    Some(CameraSettings {
+        enabled: reader.flag("enabled", true),
+        credential,
+        lists,
+        stall: reader.millis("stall-ms", (500, 300_000), 5000),
+        analysed_fps: reader.number_or("analysed-fps", FPS, detect.analysed_fps),
+        min_inter_eye_px: reader.number_or("min-inter-eye-px", INTER_EYE_PX, detect.min_inter_eye_px),
+        source: source?.with_transport(transport).with_playback(pace, repeat),
+    })
+}
+
+const SOURCES: &str = "allowed is rtsp://HOST/PATH, rtsps://HOST/PATH or file:///PATH; user and password go to a credential file that \
+     `credential` names";
+
+fn source(text: &str) -> Result<Source, String> {
+    if !text.contains("://") {
+        return Err("has no scheme such as rtsp://".to_owned());
+    }
+    // Several cheap cameras take the password in the path or query. It would be in every message that shows the
+    // address, so it is refused like one before an '@'. An empty one tells nothing.
+    let lower = text.to_ascii_lowercase();
+    let leaks = ["password=", "passwd=", "pwd=", "pass="].iter().any(|mark| {
+        let after = lower.split(mark).skip(1);
+        after.into_iter().any(|value| value.starts_with(|c: char| !matches!(c, '&' | '/' | '#' | ';')))
+    });
+    if leaks {
+        return Err("holds a password (not shown here)".to_owned());
+    }
+    Source::parse(text).map_err(|wrong| wrong.to_string())
+}
+
+/// The sinks of the file.
+pub(super) fn sinks(raw: &Raw<'_>, findings: &mut Findings) -> BTreeMap<SinkName, SinkSettings> {
+    let mut sinks = BTreeMap::new();
+    for named in sections(raw, findings, "sinks", SinkName::try_new) {
+        let mut reader = Reader::new(raw, findings, (&named.full, "sinks.NAME"), named.line, Some(named.table));
+        let sink = sink(&mut reader);
+        reader.finish();
+        if let Some(sink) = sink {
+            sinks.insert(named.name, sink);
+        }
+    }
+    sinks
+}
+
+fn sink(reader: &mut Reader<'_, '_>) -> Option<SinkSettings> {
+    // The kind decides which other keys there are; each further kind adds an arm here and a variant there.
+    let kind = reader.required("kind", "allowed is \"event-log\"", |text| match text {
+        "event-log" => Ok(()),
+        _ => {
+            let hint = suggest::nearest(text, ["event-log"]).map_or("", |_| " (did you mean \"event-log\"?)");
+            Err(format!("\"{}\" is no kind of sink{hint}", shown(text)))
+        }
+    });
+    let path = reader.required("path", ABSOLUTE_PATH, absolute_path);
+    let words = Stage::ALL.map(Stage::as_str);
+    let allowed = format!("allowed are {} in square brackets", words.join(", "));
+    let stages = reader.words("stages", &words, &allowed, |text| {
+        Stage::parse(text).ok_or_else(|| {
+            let hint =
+                suggest::nearest(text, words).map_or(String::new(), |word| format!(" (did you mean \"{word}\"?)"));
+            format!("holds \"{}\", which is no stage{hint}", shown(text))
+        })
+    });
+    if stages.is_empty() {
+        reader.wrong("stages", "is empty, so this sink would never be told anything", allowed);
+    }
+    kind?;
+    Some(SinkSettings { kind: SinkKind::EventLog { path: path? }, stages })
+}

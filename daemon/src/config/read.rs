@@ -1,0 +1,210 @@
+//! What the file may say: every section, every key, its bounds and its default.
+
+use super::problem::Findings;
+use super::raw::{Raw, RawTable, kind, shown};
+use super::reader::{ABSOLUTE_PATH, Reader, absolute_path};
+use super::settings::{
+    DaemonSettings, DecideSettings, DetectSettings, LogLevel, ModelSettings, Motion, QualitySettings, Settings,
+    StoreSettings, TrackSettings,
+};
+use super::suggest::nearest;
+use super::{credentials, named};
+use std::path::PathBuf;
+
+/// The sections, in the order of the shipped file. The last three hold named sections.
+const SECTIONS: [&str; 10] =
+    ["daemon", "models", "store", "detect", "quality", "track", "decide", "lists", "cameras", "sinks"];
+
+/// `sun_path` of a Unix socket address holds 108 bytes with its final zero.
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// Reads every section. Whatever is wrong goes to `findings` and its default stands in.
+pub(super) fn settings(raw: &Raw<'_>, findings: &mut Findings) -> Settings {
+    unknown_sections(raw, findings);
+    let daemon = read(raw, findings, "daemon", daemon);
+    let detect = read(raw, findings, "detect", detect);
+    let decide = read(raw, findings, "decide", decide);
+    let lists = named::lists(raw, findings, &decide);
+    Settings {
+        models: read(raw, findings, "models", models),
+        store: read(raw, findings, "store", |reader| store(reader, &daemon)),
+        quality: read(raw, findings, "quality", quality),
+        track: read(raw, findings, "track", track),
+        cameras: named::cameras(raw, findings, &detect),
+        sinks: named::sinks(raw, findings),
+        daemon,
+        detect,
+        decide,
+        lists,
+    }
+}
+
+fn unknown_sections(raw: &Raw<'_>, findings: &mut Findings) {
+    for (name, value) in &raw.root {
+        let (text, line) = (name.get_ref().as_ref(), raw.line(&name.span()));
+        if SECTIONS.contains(&text) {
+            continue;
+        }
+        let (section, key) =
+            if value.get_ref().is_table() { (shown(text), "".into()) } else { ("".into(), shown(text)) };
+        let wrong = if key.is_empty() { "this section is not known" } else { "stands before the first [section]" };
+        let hint = match nearest(text, SECTIONS) {
+            Some(word) => format!("did you mean [{word}]?"),
+            None => format!("the sections are {}", SECTIONS.join(", ")),
+        };
+        findings.problem((line, &section, &key), wrong, hint);
+    }
+}
+
+/// The table under `name` at the top of the file.
+pub(super) fn table<'r, 't>(
+    raw: &'r Raw<'t>,
+    findings: &mut Findings,
+    name: &str,
+) -> (usize, Option<&'r RawTable<'t>>) {
+    let Some((key, value)) = raw.root.get_key_value(name) else { return (1, None) };
+    let line = raw.line(&key.span());
+    let table = value.get_ref().as_table();
+    if table.is_none() {
+        let wrong = format!("is {}", kind(value.get_ref()));
+        findings.problem((line, name, ""), wrong, format!("it must be a section: [{name}]"));
+    }
+    (line, table)
+}
+
+fn read<T>(
+    raw: &Raw<'_>,
+    findings: &mut Findings,
+    name: &'static str,
+    body: impl FnOnce(&mut Reader<'_, '_>) -> T,
+) -> T {
+    let (line, table) = table(raw, findings, name);
+    let mut reader = Reader::new(raw, findings, (name, name), line, table);
+    let value = body(&mut reader);
+    reader.finish();
+    value
+}
+
+fn daemon(reader: &mut Reader<'_, '_>) -> DaemonSettings {
+    let levels = [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
+    let state_dir = reader.path("state-dir", "/var/lib/sekisho");
+    let socket = "/run/sekisho/sekisho.sock";
+    let found = reader.checked("socket", Some(socket), "allowed is an absolute path of at most 107 bytes", |text| {
+        let path = absolute_path(text)?;
+        if text.len() > SOCKET_PATH_BYTES_MAX { Err("is too long for a socket".to_owned()) } else { Ok(path) }
+    });
+    DaemonSettings {
+        state_dir,
+        socket: found.unwrap_or_else(|| PathBuf::from(socket)),
+        credentials_dir: reader.path("credentials-dir", "/etc/sekisho/credentials"),
+        // 64 workers are beyond any box this is meant for; more is a slip of the finger and costs memory for sessions.
+        vision_workers: reader.number_or_word("vision-workers", (1, 64), "auto"),
+        log_level: reader.choice("log-level", &levels.map(|level| (level.as_str(), level)), LogLevel::Info),
+        view_groups: reader.words("view-groups", &["sekisho"], GROUPS, group),
+        review_groups: reader.words("review-groups", &["sekisho-review"], GROUPS, group),
+        admin_groups: reader.words("admin-groups", &["sekisho-admin"], GROUPS, group),
+    }
+}
+
+const GROUPS: &str = "allowed are names of Unix groups in square brackets, as [\"sekisho\"]";
+
+fn group(text: &str) -> Result<String, String> {
+    // What the group database itself cannot hold. Directory services bring names with capitals and dots, so nothing
+    // more is asked.
+    let bad = |c: char| c.is_control() || c.is_whitespace() || matches!(c, ':' | ',' | '/');
+    if text.is_empty() || text.len() > 255 || text.contains(bad) {
+        return Err("holds something that is no group name".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn models(reader: &mut Reader<'_, '_>) -> ModelSettings {
+    let id = |reader: &mut Reader<'_, '_>, key, default: &str| {
+        let allowed = "allowed is the name of a network in the manifest: a-z, 0-9, '-', '_' and '.', at most 64";
+        let found = reader.checked(key, Some(default), allowed, |text| {
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
+            let good = (1..=64).contains(&text.len()) && text.chars().all(plain);
+            if good { Ok(text.to_owned()) } else { Err(format!("\"{}\" is no such name", shown(text))) }
+        });
+        found.unwrap_or_else(|| default.to_owned())
+    };
+    ModelSettings {
+        manifest: reader.path("manifest", "/usr/share/sekisho/models/manifest.toml"),
+        dir: reader.path("dir", "/usr/share/sekisho/models"),
+        onnxruntime: reader.path("onnxruntime", "/usr/lib/sekisho/libonnxruntime.so"),
+        detector: id(reader, "detector", "yunet-2023mar"),
+        embedder: id(reader, "embedder", "sface-2021dec"),
+    }
+}
+
+fn store(reader: &mut Reader<'_, '_>, daemon: &DaemonSettings) -> StoreSettings {
+    let credential = reader.checked("key-credential", Some("store-key"), credentials::NAMES, credentials::name);
+    let allowed = format!("{ABSOLUTE_PATH}, or \"\" for store.key in the state directory");
+    let key_file = reader.checked("key-file", Some(""), &allowed, |text| match text {
+        "" => Ok(daemon.state_dir.join("store.key")),
+        _ => absolute_path(text),
+    });
+    StoreSettings {
+        database: daemon.state_dir.join("sekisho.db"),
+        key_credential: credential.unwrap_or_else(|| "store-key".to_owned()),
+        key_file: key_file.unwrap_or_else(|| daemon.state_dir.join("store.key")),
+    }
+}
+
+/// Frames per second that can be asked for: one frame in ten seconds still catches a person in a queue; beyond 30
+/// successive frames repeat each other and cost as much as the first.
+pub(super) const FPS: (f64, f64) = (0.1, 30.0);
+/// The alignment template is 112 pixels with 35 between the eyes; a face four pixels between the eyes is eight across
+/// and holds nothing to compare, one of 200 needs no such program.
+pub(super) const INTER_EYE_PX: (f32, f32) = (4.0, 200.0);
+/// A hundred false candidates in a thousand strangers is a demonstration, below one in a million no calibration
+/// reaches.
+pub(super) const FPIR_PER_MILLE: (f64, f64) = (0.001, 100.0);
+
+fn detect(reader: &mut Reader<'_, '_>) -> DetectSettings {
+    DetectSettings {
+        analysed_fps: reader.number("analysed-fps", FPS, 5.0),
+        full_frame_interval: reader.millis("full-frame-interval-ms", (100, 60_000), 2000),
+        min_inter_eye_px: reader.number("min-inter-eye-px", INTER_EYE_PX, 8.0),
+        detector_score_min: reader.number("detector-score-min", (0.1, 0.99), 0.6),
+        // The tracker follows 64 faces a camera.
+        max_faces_per_frame: reader.number("max-faces-per-frame", (1, 64), 32),
+        motion: reader.choice("motion", &[("gated", Motion::Gated), ("ignored", Motion::Ignored)], Motion::Gated),
+    }
+}
+
+fn quality(reader: &mut Reader<'_, '_>) -> QualitySettings {
+    QualitySettings {
+        sharpness_min: reader.number("sharpness-min", (0.0, 1.0), 0.05),
+        yaw_deg_max: reader.number("yaw-deg-max", (5.0, 90.0), 45.0),
+        roll_deg_max: reader.number("roll-deg-max", (5.0, 90.0), 35.0),
+        brightness_min: reader.number("brightness-min", (0.0, 1.0), 0.08),
+        brightness_max: reader.number("brightness-max", (0.0, 1.0), 0.95),
+        contrast_min: reader.number("contrast-min", (0.0, 1.0), 0.04),
+    }
+}
+
+fn track(reader: &mut Reader<'_, '_>) -> TrackSettings {
+    TrackSettings {
+        min_interval: reader.millis("min-interval-ms", (0, 10_000), 250),
+        max_gap: reader.millis("max-gap-ms", (200, 30_000), 1500),
+        expires: reader.millis("expires-ms", (500, 300_000), 5000),
+    }
+}
+
+fn decide(reader: &mut Reader<'_, '_>) -> DecideSettings {
+    // Fusion stops at 32 frames, so a look beyond that would never come.
+    let frames = (1, 32);
+    // Beyond +-50 a log likelihood ratio says more than all calibration data in the world could support.
+    let llr = (-50.0, 50.0);
+    DecideSettings {
+        target_fpir: reader.number("target-fpir-per-mille", FPIR_PER_MILLE, 1.0) / 1000.0,
+        looks: reader.ascending("candidate-looks-frames", frames, &[3, 6, 12]),
+        confirm_looks: reader.ascending("confirm-looks-frames", frames, &[3, 6]),
+        runner_up_llr_min: reader.number("runner-up-llr-min", (0.0, 50.0), 2.0),
+        not_enrolled_llr_max: reader.number("not-enrolled-llr-max", llr, -4.0),
+        withdraw_llr_max: reader.number("withdraw-llr-max", llr, 0.0),
+        visit_gap: reader.seconds("visit-gap-s", (1, 86_400), 60),
+        candidate_expires: reader.seconds("candidate-expires-s", (1, 3600), 30),
+    }
+}

@@ -1,0 +1,271 @@
+//! Second stage: what is meant. Plain checked values; whoever holds a [`Settings`] checks nothing again. No secret is
+//! ever in here, only the names of credentials.
+
+use sekisho_camera::source::Source;
+use sekisho_logic::id::{CameraId, ListId};
+use sekisho_logic::policy::ConfirmBy;
+use sekisho_logic::record::Stage;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The whole configuration. [`Default`] is what an empty file means.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// `[daemon]`
+    pub daemon: DaemonSettings,
+    /// `[models]`
+    pub models: ModelSettings,
+    /// `[store]`
+    pub store: StoreSettings,
+    /// `[detect]`
+    pub detect: DetectSettings,
+    /// `[quality]`
+    pub quality: QualitySettings,
+    /// `[track]`
+    pub track: TrackSettings,
+    /// `[decide]`
+    pub decide: DecideSettings,
+    /// `[lists.NAME]`; `staff` and `watch` are always there.
+    pub lists: BTreeMap<ListId, ListSettings>,
+    /// `[cameras.NAME]`
+    pub cameras: BTreeMap<CameraId, CameraSettings>,
+    /// `[sinks.NAME]`
+    pub sinks: BTreeMap<SinkName, SinkSettings>,
+}
+
+/// Where the program lives and who may talk to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DaemonSettings {
+    /// Directory of the database; absolute.
+    pub state_dir: PathBuf,
+    /// The status socket; absolute and short enough for a socket address.
+    pub socket: PathBuf,
+    /// Where credentials lie when systemd hands over none.
+    pub credentials_dir: PathBuf,
+    /// Vision threads; `None`: one fewer than the machine has cores, at least one.
+    pub vision_workers: Option<u32>,
+    /// Least severe log level written, unless the environment variable `RUST_LOG` says otherwise.
+    pub log_level: LogLevel,
+    /// Unix groups that may look.
+    pub view_groups: Vec<String>,
+    /// Unix groups that may vote.
+    pub review_groups: Vec<String>,
+    /// Unix groups that may do everything.
+    pub admin_groups: Vec<String>,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// What needs somebody.
+    Error,
+    /// What may need somebody.
+    Warn,
+    /// What changed.
+    Info,
+    /// What was decided and why.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// The word a log filter takes.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// Which networks run, and in what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelSettings {
+    /// The contracts of all networks.
+    pub manifest: PathBuf,
+    /// Folder of the network files that do not lie beside the manifest.
+    pub dir: PathBuf,
+    /// The ONNX Runtime shared library.
+    pub onnxruntime: PathBuf,
+    /// Detector, as named in the manifest.
+    pub detector: String,
+    /// Embedder, as named in the manifest.
+    pub embedder: String,
+}
+
+/// Where people, alerts and their key are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// The database file, inside the state directory.
+    pub database: PathBuf,
+    /// Credential that holds the database key; used when it exists.
+    pub key_credential: String,
+    /// Key file used otherwise, made at first run.
+    pub key_file: PathBuf,
+}
+
+/// Finding faces.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DetectSettings {
+    /// Frames per second and camera that are looked at. Cameras may differ: see [`CameraSettings::analysed_fps`].
+    pub analysed_fps: f64,
+    /// Time between two detections on the whole frame.
+    pub full_frame_interval: Duration,
+    /// Smallest face that is compared, in source pixels between the eyes. See [`CameraSettings::min_inter_eye_px`].
+    pub min_inter_eye_px: f32,
+    /// Detector scores below this are no faces, 0..=1.
+    pub detector_score_min: f32,
+    /// Faces of one frame that are followed, best first.
+    pub max_faces_per_frame: u32,
+    /// Whether still parts of the picture are skipped.
+    pub motion: Motion,
+}
+
+/// Whether detection waits for motion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Motion {
+    /// Detect where something moved, and on the whole frame now and then.
+    Gated,
+    /// Detect on the whole of every analysed frame.
+    Ignored,
+}
+
+/// Floors below which a face is counted but not compared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QualitySettings {
+    /// Least sharpness, 0..=1.
+    pub sharpness_min: f32,
+    /// Degrees the head may be turned to either side.
+    pub yaw_deg_max: f32,
+    /// Degrees the head may be tilted to either side.
+    pub roll_deg_max: f32,
+    /// Least mean luma, 0..=1.
+    pub brightness_min: f32,
+    /// Greatest mean luma, 0..=1.
+    pub brightness_max: f32,
+    /// Least standard deviation of luma, 0..=1.
+    pub contrast_min: f32,
+}
+
+/// Following faces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackSettings {
+    /// Frames of one track closer than this count once.
+    pub min_interval: Duration,
+    /// A face unseen for this long has left; its track ends.
+    pub max_gap: Duration,
+    /// A track from which nothing was heard for this long is over even if its camera is silent.
+    pub expires: Duration,
+}
+
+/// From scores to candidates.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DecideSettings {
+    /// Share of strangers' tracks that may become a candidate, 0..1 (the file says per mille).
+    pub target_fpir: f64,
+    /// Frame counts at which a track is judged, ascending.
+    pub looks: Vec<u32>,
+    /// Frame counts at which the disjoint confirming frames are judged, ascending.
+    pub confirm_looks: Vec<u32>,
+    /// Lead over the second best person, natural-log likelihood ratio.
+    pub runner_up_llr_min: f64,
+    /// At or below this log likelihood ratio a track is somebody who is not enrolled.
+    pub not_enrolled_llr_max: f64,
+    /// Confirming frames at or below this log likelihood ratio withdraw the candidate.
+    pub withdraw_llr_max: f64,
+    /// A person unseen for this long on a camera has left.
+    pub visit_gap: Duration,
+    /// How long a candidate waits for independent evidence.
+    pub candidate_expires: Duration,
+}
+
+/// One list of people and its policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListSettings {
+    /// What being recognised means.
+    pub purpose: Purpose,
+    /// Who turns a machine-confirmed alert into a confirmed one.
+    pub confirm: ConfirmBy,
+    /// How long an alert waits for votes.
+    pub vote_expires: Duration,
+    /// Share of strangers' tracks that may become a candidate of this list, 0..1.
+    pub target_fpir: f64,
+}
+
+/// What being recognised means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// An entry is written; nobody is called.
+    EntryLog,
+    /// Somebody is to look now.
+    Watch,
+}
+
+/// One camera, with the general settings already filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CameraSettings {
+    /// Whether it is used at all.
+    pub enabled: bool,
+    /// Address and transport, or clip and playback. Its credential is not filled in: see `credential`.
+    pub source: Source,
+    /// Name of the credential that holds `user:password`.
+    pub credential: Option<String>,
+    /// Lists its faces are compared with.
+    pub lists: Vec<ListId>,
+    /// A camera that sends no frame for this long is taken down and reconnected.
+    pub stall: Duration,
+    /// Frames per second that are looked at.
+    pub analysed_fps: f64,
+    /// Smallest face that is compared, in source pixels between the eyes.
+    pub min_inter_eye_px: f32,
+}
+
+/// One receiver of alert events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SinkSettings {
+    /// Where events go.
+    pub kind: SinkKind,
+    /// The stages it is told of; at least one.
+    pub stages: Vec<Stage>,
+}
+
+/// Where events go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SinkKind {
+    /// A file, one JSON object a line.
+    EventLog {
+        /// The file; absolute.
+        path: PathBuf,
+    },
+}
+
+/// A sink, as named in the configuration (`[sinks.door-log]`). Same letters as a camera's name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SinkName(String);
+
+impl SinkName {
+    /// Checks and wraps a name; `None` when no camera could be called so.
+    #[must_use]
+    pub fn try_new(text: &str) -> Option<Self> {
+        CameraId::try_new(text).ok().map(|_| Self(text.to_owned()))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SinkName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
