@@ -6,7 +6,7 @@ python := .sekisho/venv/bin/python
 DURATION ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-sheet test check models-calibrate
+.PHONY: help setup demo demo-sheet test test-scripts check models-calibrate
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,9 +24,13 @@ check: ## formatting and lints, warnings are errors
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-test: setup check ## everything that must hold before a change lands
+test: setup check test-scripts ## everything that must hold before a change lands
 	cargo build --workspace --locked
 	cargo test --workspace --locked
+
+test-scripts: ## the set-up's and the calibration's own unit tests
+	$(python) -m unittest discover -s deploy -p 'test_*.py'
+	$(python) -m unittest discover -s models/calibrate
 
 models-calibrate: setup ## measure SFace's scores by face size again (ten minutes; needs the calibration photographs)
 	nice $(python) models/calibrate/calibrate.py --data $(SEKISHO_SHARED)/data/calibration-celeba.tar \

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PLACE = ROOT / ".sekisho/demo"
@@ -113,6 +114,12 @@ class Site:
             "demo-camera", BUILT / "demo-camera", "--address", "127.0.0.1", "--port", self.port, "--user", USER,
             "--password-file", STATE / "camera-password", *streams, log="camera.log",
         )
+        until = time.monotonic() + 15
+        while (STATE / "camera.log").read_text().count("ready ") < len(CAMERAS):
+            self.check_alive()
+            if time.monotonic() > until:
+                raise Failed(f"the demonstration's cameras are not ready after 15 s; see {STATE}/camera.log")
+            time.sleep(0.1)
 
     def start_daemon(self):
         self.start("sekisho", BUILT / "sekisho", "--config", self.config, "run", log="daemon.log")
