@@ -202,9 +202,23 @@ def compose(place, cast):
     child.stdin.close()
     if child.wait() != 0:
         sys.exit(f"{place}: GStreamer could not encode the clip; are gstreamer1.0-plugins-ugly and -bad installed?")
+    forget_when(part)
     truth = CLIPS / f"{place}.json"
     truth.write_text(json.dumps(truth_of(place, frames), indent=1) + "\n")
     os.replace(part, CLIPS / f"{place}.mp4")
+
+
+def forget_when(path):
+    """Zeroes the times of creation in the MP4 header, so that the same input gives the same file."""
+    data = bytearray(path.read_bytes())
+    end = data.index(b"mdat")
+    for box in (b"mvhd", b"tkhd", b"mdhd"):
+        at = data.find(box, 0, end)
+        while at >= 0:
+            # Version and flags, then creation and modification time; 4 bytes each in version 0.
+            data[at + 8 : at + 16] = bytes(8)
+            at = data.find(box, at + 4, end)
+    path.write_bytes(data)
 
 
 def truth_of(place, frames):
