@@ -4,9 +4,15 @@
 //! FrameView -> motion -> plan -> detector -> aligner -> quality -> FoundFace -> embedder -> Embedding
 //! ```
 
+pub mod aligner;
+pub mod detector;
+pub mod embedder;
+pub mod letterbox;
 pub mod manifest;
 pub mod model_file;
 pub mod motion;
+pub mod plan;
 pub mod planes;
+pub mod quality;
 pub mod selftest;
 pub mod session;

@@ -14,6 +14,7 @@
 //! ```
 
 use crate::planes::luma::SmallLuma;
+use crate::planes::px;
 use sekisho_logic::geometry::Rect;
 
 /// What moved.
@@ -91,7 +92,7 @@ impl MotionGate {
                 self.noise[at] += (difference - self.noise[at]) * LEARN_STILL;
             }
         }
-        let blocks = count_of(columns * rows);
+        let blocks = px(columns * rows);
         if light.abs() > LIGHT_JUMP || count > LIGHT_SHARE * blocks {
             self.restart(copy);
             return Motion::Everywhere;
@@ -100,7 +101,7 @@ impl MotionGate {
         if count < 0.5 {
             return Motion::Still;
         }
-        let block_px = count_of(copy.block_px() * BLOCK);
+        let block_px = px(copy.block_px() * BLOCK);
         let regions = join(components(&self.moving, columns, rows));
         Motion::Regions(regions.into_iter().map(|area| area.in_frame(block_px)).collect())
     }
@@ -124,7 +125,7 @@ impl MotionGate {
         self.absolutes.clear();
         self.absolutes.resize(columns * rows, 0.0);
         let lines = copy.values().chunks_exact(self.width).zip(self.background.chunks_exact(self.width));
-        let per_sample = 1.0 / count_of(BLOCK * BLOCK);
+        let per_sample = 1.0 / px(BLOCK * BLOCK);
         for (y, (line, background)) in lines.take(rows * BLOCK).enumerate() {
             let begin = y / BLOCK * columns;
             let blocks = line.chunks_exact(BLOCK).zip(background.chunks_exact(BLOCK));
@@ -164,10 +165,6 @@ impl MotionGate {
     }
 }
 
-fn count_of(count: usize) -> f32 {
-    u16::try_from(count).map_or(f32::from(u16::MAX), f32::from)
-}
-
 /// A rectangle of blocks: first and one past the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Area {
@@ -202,7 +199,7 @@ impl Area {
 
     fn in_frame(self, block_px: f32) -> Rect {
         let [left, top, right, bottom] =
-            [self.left, self.top, self.right, self.bottom].map(|blocks| count_of(blocks) * block_px);
+            [self.left, self.top, self.right, self.bottom].map(|blocks| px(blocks) * block_px);
         Rect::new(left, top, right - left, bottom - top)
     }
 }
@@ -305,7 +302,7 @@ mod tests {
             let (left, top) = (40 + 16 * step, 64);
             match gate.look(&scene(100 + step, 0, Some((left, top)))) {
                 Motion::Regions(regions) => {
-                    let body = Rect::new(count_of(left), count_of(top), 40.0, 64.0);
+                    let body = Rect::new(px(left), px(top), 40.0, 64.0);
                     let covered: f32 = regions.iter().map(|r| r.intersection(body)).sum();
                     assert!(covered > 0.9 * body.area(), "step {step}: {regions:?}");
                     let area: f32 = regions.iter().map(|r| r.area()).sum();

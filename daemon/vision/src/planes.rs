@@ -111,7 +111,7 @@ impl<'a> Pixels<'a> {
 }
 
 /// Pixel counts here are at most 65535, which f32 holds exactly.
-fn px(count: usize) -> f32 {
+pub(crate) fn px(count: usize) -> f32 {
     u16::try_from(count).map_or(f32::from(u16::MAX), f32::from)
 }
 

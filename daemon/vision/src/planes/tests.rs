@@ -74,10 +74,18 @@ pub(crate) fn i420_of_rgb(rgb: &[u8], (width, height): (usize, usize)) -> Pictur
     })
 }
 
-fn to_byte(value: f32) -> u8 {
+pub(crate) fn to_byte(value: f32) -> u8 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
     {
         (value + 0.5).clamp(0.0, 255.0) as u8
+    }
+}
+
+/// A small picture side as a count.
+pub(crate) fn whole_px(value: f32) -> usize {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+    {
+        value.clamp(1.0, 4096.0) as usize
     }
 }
 
