@@ -126,6 +126,12 @@ impl Ballast {
         Self { path, size_bytes }
     }
 
+    /// The ballast that belongs to the database at `path`: the file `ballast` in the same directory.
+    #[must_use]
+    pub fn beside(path: &Path, size_bytes: u64) -> Self {
+        Self::new(path.with_file_name("ballast"), size_bytes)
+    }
+
     /// Its size when there, in bytes.
     #[must_use]
     pub const fn size_bytes(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! Opening the database, with every setting that safety rests on set and read back on every connection.
 
-use crate::disk::Space;
+use crate::disk::{Ballast, Space};
 use crate::error::{Fault, StoreError};
 use crate::key::DbKey;
 use crate::migrate;
@@ -75,7 +75,7 @@ impl Store {
     }
 
     fn open(path: &Path, cipher: Cipher, missing: Missing) -> Result<Self, StoreError> {
-        let connection = connect(path, &cipher, missing)?;
+        let connection = connect_making_room(path, &cipher, missing)?;
         Ok(Self { connection: Some(connection), path: path.into(), cipher, spoiled: false, run: None })
     }
 
@@ -87,7 +87,7 @@ impl Store {
         self.spoiled = true;
         // Closed before it is opened: the shared-memory file is only mapped anew once its last user is gone.
         drop(self.connection.take());
-        self.connection = Some(connect(&self.path, &self.cipher, Missing::Refuse)?);
+        self.connection = Some(connect_making_room(&self.path, &self.cipher, Missing::Refuse)?);
         self.spoiled = false;
         Ok(())
     }
@@ -157,6 +157,12 @@ impl Store {
         }
     }
 
+    /// Makes the next use open the file anew, as after an I/O error.
+    #[cfg(test)]
+    pub(crate) fn spoil(&mut self) {
+        self.spoiled = true;
+    }
+
     fn ready(&mut self) -> Result<(), StoreError> {
         if self.spoiled || self.connection.is_none() { self.reopen() } else { Ok(()) }
     }
@@ -202,6 +208,17 @@ impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store").field("path", &self.path).field("spoiled", &self.spoiled).finish_non_exhaustive()
     }
+}
+
+/// Opening needs a little room itself (the shared-memory file), so a daemon that restarts on a full disk could not even
+/// start to put things right. It gives up the ballast for that, as it would have done while running.
+fn connect_making_room(path: &Path, cipher: &Cipher, missing: Missing) -> Result<Connection, StoreError> {
+    let first = connect(path, cipher, missing);
+    if !matches!(first, Err(StoreError::DiskFull { .. })) || !Ballast::beside(path, 0).release().unwrap_or(false) {
+        return first;
+    }
+    tracing::warn!(path = %path.display(), "the disk is full; the reserve was given up to open the database, free some space soon");
+    connect(path, cipher, missing)
 }
 
 fn connect(path: &Path, cipher: &Cipher, missing: Missing) -> Result<Connection, StoreError> {

@@ -79,10 +79,7 @@ impl StoreThread {
         settings: WorkerSettings,
         on_committed: impl FnMut(Vec<CommittedEvent>) + Send + 'static,
     ) -> std::io::Result<StoreHandle> {
-        let ballast = (settings.ballast_bytes > 0).then(|| {
-            let path = store.path().with_file_name("ballast");
-            Ballast::new(path, settings.ballast_bytes)
-        });
+        let ballast = (settings.ballast_bytes > 0).then(|| Ballast::beside(store.path(), settings.ballast_bytes));
         let shared = Arc::new(Shared::new(settings.ring_max, settings.jobs_max, clock));
         let now = shared.clock.now().mono;
         let worker = Worker {
@@ -308,8 +305,8 @@ impl Worker {
         let Some(ballast) = self.ballast.as_ref().filter(|ballast| self.tries == 0 && !ballast.is_there()) else {
             return;
         };
-        // Four times its size must be free: otherwise the ballast itself would be what fills the disk.
-        if space.is_some_and(|space| space.free_bytes >= ballast.size_bytes().saturating_mul(4)) {
+        // Twice its size must be left beside it: otherwise the ballast itself would be what fills the disk.
+        if space.is_some_and(|space| space.free_bytes >= ballast.size_bytes().saturating_mul(3)) {
             if let Err(error) = ballast.fill() {
                 tracing::warn!(%error, "no room could be set aside for a full disk");
             }
@@ -326,3 +323,7 @@ impl Worker {
         space
     }
 }
+
+#[cfg(test)]
+#[path = "worker_tests.rs"]
+mod tests;
