@@ -5,14 +5,17 @@
 //! ```
 
 pub mod aligner;
+pub mod analyser;
 pub mod detector;
 pub mod embedder;
 pub mod letterbox;
 pub mod manifest;
 pub mod model_file;
 pub mod motion;
+pub mod photo;
 pub mod plan;
 pub mod planes;
 pub mod quality;
 pub mod selftest;
 pub mod session;
+pub mod verify;

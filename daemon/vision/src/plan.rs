@@ -234,7 +234,7 @@ fn clipped(region: Rect, margin: f32, frame_px: (f32, f32)) -> Option<Rect> {
 }
 
 /// Tiles of every level that `region` needs, finest first; the last level is a single tile.
-fn levels(region: Rect, finest: f32, frame_px: (f32, f32)) -> Vec<Vec<Letterbox>> {
+pub(crate) fn levels(region: Rect, finest: f32, frame_px: (f32, f32)) -> Vec<Vec<Letterbox>> {
     // Eight levels span a factor of 2187, more than any picture has pixels across.
     const LEVELS_MAX: usize = 8;
     let mut levels = Vec::new();

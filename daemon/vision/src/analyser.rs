@@ -1,0 +1,279 @@
+//! One worker thread's eyes, and what each camera remembers between frames.
+//!
+//! [`Eyes`] owns the sessions and buffers and belongs to one thread. [`CameraEyes`] is one camera's motion model and
+//! search schedule and goes wherever the camera is worked on. Durations are taken from the clock handed in, so that a
+//! benchmark can measure processor time and a test nothing at all.
+
+use crate::aligner;
+use crate::detector::{Cut, Detector, Sighting, StartError, merge};
+use crate::embedder::{Embedder, TemplateVersion};
+use crate::manifest::Manifest;
+use crate::motion::MotionGate;
+use crate::plan::{Job, PlanSettings, Planner};
+use crate::planes::Pixels;
+use crate::planes::aligned::{Crop, CropSampler};
+use crate::planes::luma::SmallLuma;
+use crate::quality;
+use crate::session::{RunError, Runtime};
+use sekisho_logic::embedding::Embedding;
+use sekisho_logic::face::{DetectedFace, Quality, Unfit};
+use sekisho_logic::frame::FrameView;
+use sekisho_logic::geometry::{Rect, Similarity};
+use sekisho_logic::time::{Clock, Mono};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How much of a face was to be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// All of it.
+    Whole,
+    /// The picture, or the part of it that was searched, ends in it.
+    Partly,
+}
+
+/// A face that was found, aligned and judged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FoundFace {
+    /// Where it is.
+    pub face: DetectedFace,
+    /// How good it is.
+    pub quality: Quality,
+    /// How much of it was to be seen; what is shown partly is not worth embedding.
+    pub shown: Shown,
+    /// Frame pixels to crop pixels.
+    pub crop_from_frame: Similarity,
+    /// The aligned picture.
+    pub crop: Crop,
+}
+
+/// What the operator decides about looking.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LookSettings {
+    /// Where to search.
+    pub plan: PlanSettings,
+    /// Least detector score of a face, 0..=1.
+    pub score_min: f32,
+    /// Most faces taken from one frame, best scores first; the rest is counted as dropped.
+    pub faces_max: usize,
+}
+
+impl Default for LookSettings {
+    fn default() -> Self {
+        // 0.6 keeps faces of 16 px (0.57 to 0.76), the smallest that are compared at all. 64 faces are a crowd, and
+        // their crops are 2.4 MB.
+        Self { plan: PlanSettings::default(), score_min: 0.6, faces_max: 64 }
+    }
+}
+
+/// Time and work since the last time they were taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StageTimes {
+    /// Grey copy and motion gate.
+    pub motion: Duration,
+    /// Sampling regions for the detector.
+    pub sample: Duration,
+    /// The detector network and its decoding.
+    pub detect: Duration,
+    /// Alignment, crops and quality.
+    pub align: Duration,
+    /// The embedder network.
+    pub embed: Duration,
+    /// Frames looked at.
+    pub frames: u64,
+    /// Runs of the detector.
+    pub detector_runs: u64,
+    /// Detector runs wanted and put off because the frame's work was used up.
+    pub detector_runs_deferred: u64,
+    /// Faces found.
+    pub faces: u64,
+    /// Faces beyond the most a frame may have.
+    pub faces_dropped: u64,
+    /// Faces embedded, and those whose embedding failed.
+    pub embeddings: u64,
+    /// Of these, failed.
+    pub embeddings_failed: u64,
+}
+
+/// The networks and buffers of one worker thread.
+pub struct Eyes {
+    detector: Detector,
+    embedder: Embedder,
+    crops: CropSampler,
+    clock: Arc<dyn Clock>,
+    times: StageTimes,
+}
+
+impl std::fmt::Debug for Eyes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Eyes").field("version", &self.version()).field("times", &self.times).finish_non_exhaustive()
+    }
+}
+
+impl Eyes {
+    /// Loads, checks and tries both networks.
+    ///
+    /// # Errors
+    /// [`StartError`], naming network, file and key.
+    pub fn load(
+        runtime: &Runtime,
+        manifest: &Manifest,
+        detector_id: &str,
+        embedder_id: &str,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
+        Ok(Self {
+            detector: Detector::load(runtime, manifest, detector_id)?,
+            embedder: Embedder::load(runtime, manifest, embedder_id)?,
+            crops: CropSampler::default(),
+            clock,
+            times: StageTimes::default(),
+        })
+    }
+
+    /// What the embeddings made here are bound to.
+    #[must_use]
+    pub fn version(&self) -> TemplateVersion {
+        self.embedder.version()
+    }
+
+    /// Times and counts since the last call.
+    pub fn take_times(&mut self) -> StageTimes {
+        std::mem::take(&mut self.times)
+    }
+
+    /// Embeds faces, in order. A failure is that face's, with the cause logged once a call.
+    pub fn embed(&mut self, faces: &[&FoundFace]) -> Vec<Result<Embedding, Unfit>> {
+        let crops: Vec<&Crop> = faces.iter().map(|face| &face.crop).collect();
+        self.embed_crops(&crops)
+    }
+
+    /// As [`embed`](Self::embed), for crops kept apart from their faces.
+    pub fn embed_crops(&mut self, crops: &[&Crop]) -> Vec<Result<Embedding, Unfit>> {
+        if crops.is_empty() {
+            return Vec::new();
+        }
+        let begun = self.clock.now().mono;
+        let results = self.embedder.embed(crops);
+        self.times.embed += self.clock.now().mono.since(begun);
+        self.times.embeddings += results.len() as u64;
+        let failed = results.iter().filter(|result| result.is_err()).count();
+        self.times.embeddings_failed += failed as u64;
+        if let Some(error) = results.iter().find_map(|result| result.as_ref().err()) {
+            tracing::warn!(failed, of = results.len(), %error, "faces have no embedding; they stay tracked");
+        }
+        results.into_iter().map(|result| result.map_err(|_| Unfit::NoEmbedding)).collect()
+    }
+
+    /// Runs the detector on the given parts of a picture and joins what they saw.
+    ///
+    /// # Errors
+    /// [`RunError`] when a run fails; what earlier runs of this picture saw is dropped with it.
+    pub(crate) fn search(
+        &mut self,
+        pixels: Pixels<'_>,
+        jobs: &[Job],
+        score_min: f32,
+    ) -> Result<Vec<Sighting>, RunError> {
+        let frame_px = pixels.size_px();
+        let mut sightings = Vec::new();
+        for job in jobs {
+            let begun = self.clock.now().mono;
+            let prepared = self.detector.prepare(pixels, job.letterbox);
+            let sampled = self.clock.now().mono;
+            sightings.extend(self.detector.run(prepared, frame_px, score_min)?);
+            self.times.sample += sampled.since(begun);
+            self.times.detect += self.clock.now().mono.since(sampled);
+            self.times.detector_runs += 1;
+        }
+        Ok(merge(sightings))
+    }
+
+    /// Aligns, crops and judges one face; `None` when its box is not usable.
+    pub(crate) fn judge(&mut self, pixels: Pixels<'_>, sighting: &Sighting) -> Option<FoundFace> {
+        let aligned = aligner::align(&sighting.face)?;
+        let crop = self.crops.sample(pixels, aligned.crop_from_frame)?;
+        let partly = sighting.cut == Cut::AtRegion || leaves(sighting.face.box_in_frame, pixels.size_px());
+        Some(FoundFace {
+            face: sighting.face,
+            quality: quality::measure(&crop, &aligned),
+            shown: if partly { Shown::Partly } else { Shown::Whole },
+            crop_from_frame: aligned.crop_from_frame,
+            crop,
+        })
+    }
+}
+
+/// Whether a noticeable part of a face (a twentieth of its box) is outside the picture.
+fn leaves(face: Rect, (width, height): (f32, f32)) -> bool {
+    face.intersection(Rect::new(-0.5, -0.5, width, height)) < 0.95 * face.area()
+}
+
+/// What one camera's eyes remember: background, search schedule.
+#[derive(Debug)]
+pub struct CameraEyes {
+    settings: LookSettings,
+    copy: SmallLuma,
+    gate: MotionGate,
+    planner: Planner,
+}
+
+/// Width of the grey copy the motion gate works on: with it, a block of motion on a 640 px frame is 16 px.
+const COPY_WIDTH: usize = 160;
+
+impl CameraEyes {
+    /// Eyes that have seen nothing yet.
+    #[must_use]
+    pub fn new(settings: LookSettings) -> Self {
+        Self {
+            settings,
+            copy: SmallLuma::default(),
+            gate: MotionGate::default(),
+            planner: Planner::new(settings.plan),
+        }
+    }
+
+    /// Every face that is worth looking for in this frame: where something moved, where live tracks are expected
+    /// (`track_boxes`, frame pixels), and in the part of the picture whose turn it is.
+    ///
+    /// # Errors
+    /// [`RunError`] when the detector fails; the frame is lost, the next one may be tried.
+    pub fn detect(
+        &mut self,
+        eyes: &mut Eyes,
+        view: &FrameView<'_>,
+        now: Mono,
+        track_boxes: &[Rect],
+    ) -> Result<Vec<FoundFace>, RunError> {
+        let begun = eyes.clock.now().mono;
+        self.copy.fill(view, COPY_WIDTH);
+        let motion = self.gate.look(&self.copy);
+        eyes.times.motion += eyes.clock.now().mono.since(begun);
+        eyes.times.frames += 1;
+        let pixels = Pixels::Frame(*view);
+        let plan = self.planner.plan(pixels.size_px(), &motion, track_boxes, now);
+        eyes.times.detector_runs_deferred += plan.deferred as u64;
+        let mut sightings = eyes.search(pixels, &plan.jobs, self.settings.score_min)?;
+        sightings.sort_by(|a, b| b.face.score.total_cmp(&a.face.score));
+        eyes.times.faces += sightings.len() as u64;
+        eyes.times.faces_dropped += sightings.len().saturating_sub(self.settings.faces_max) as u64;
+        sightings.truncate(self.settings.faces_max);
+        let begun = eyes.clock.now().mono;
+        let faces = sightings.iter().filter_map(|sighting| eyes.judge(pixels, sighting)).collect();
+        eyes.times.align += eyes.clock.now().mono.since(begun);
+        Ok(faces)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_face_half_outside_is_shown_partly() {
+        let frame = (640.0, 360.0);
+        assert!(!leaves(Rect::new(-0.5, -0.5, 40.0, 50.0), frame));
+        assert!(leaves(Rect::new(-10.0, 100.0, 40.0, 50.0), frame));
+        assert!(leaves(Rect::new(300.0, 340.0, 40.0, 50.0), frame));
+    }
+}
