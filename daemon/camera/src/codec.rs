@@ -64,16 +64,20 @@ impl Codec {
         }
     }
 
-    /// The depayloader, set to wait for a key frame after a loss (without that one frame in ten is damaged at 2 % loss
-    /// and none is marked), and the caps that make it give out whole access units, which is what waiting needs.
+    /// The depayloader, set to wait for a key frame after a loss where it can (without that one frame in ten is damaged
+    /// at 2 % loss and none is marked; GStreamer 1.22 can for H.264 only, for H.265 the loss gate stands alone), and the
+    /// caps that make it give out whole access units, which is what waiting needs. Parameter sets travel in these caps,
+    /// not in the stream: many cameras say them once, and a unit that the loss gate drops must not take them along.
     pub(crate) fn depayloader(self) -> Result<(gst::Element, gst::Caps), Fault> {
         let (name, streams) = match self {
-            Self::H264 => ("rtph264depay", "byte-stream"),
-            Self::H265 => ("rtph265depay", "byte-stream"),
+            Self::H264 => ("rtph264depay", "avc"),
+            Self::H265 => ("rtph265depay", "hvc1"),
             Self::Mjpeg => return Ok((element("rtpjpegdepay")?, gst::Caps::new_empty_simple("image/jpeg"))),
         };
         let depayloader = element(name)?;
-        depayloader.set_property("wait-for-keyframe", true);
+        if depayloader.has_property("wait-for-keyframe") {
+            depayloader.set_property("wait-for-keyframe", true);
+        }
         let caps =
             gst::Caps::builder(self.media_type()).field("stream-format", streams).field("alignment", "au").build();
         Ok((depayloader, caps))

@@ -91,16 +91,18 @@ impl Tap {
     /// Tells the supervisor. It reads several times a second; when 64 messages lie unread, more of them say nothing new
     /// and the frame-age watchdog still ends the connection, so they are counted and dropped rather than waited for.
     pub(crate) fn tell(&self, notice: Notice) {
-        let notice = match (notice, unpoisoned(self.refused_codec.lock()).take()) {
-            (Notice::Fault(Fault::NoVideo), Some(codec)) => Notice::Fault(Fault::UnsupportedCodec { codec }),
-            (notice, codec) => {
-                *unpoisoned(self.refused_codec.lock()) = codec;
-                notice
-            }
+        let notice = match notice {
+            Notice::Fault(Fault::NoVideo) => Notice::Fault(self.no_video()),
+            other => other,
         };
         if self.is_live() && self.events.try_send(Event::Notice(self.connection, notice)).is_err() {
             self.gauges.notices_dropped_total.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    fn no_video(&self) -> Fault {
+        let refused = unpoisoned(self.refused_codec.lock()).clone();
+        refused.map_or(Fault::NoVideo, |codec| Fault::UnsupportedCodec { codec })
     }
 
     /// The camera offered video in a coding we do not decode. That is a fault only if it offers nothing else.
