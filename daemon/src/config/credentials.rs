@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! name --> $CREDENTIALS_DIRECTORY/camera_NAME, then .../NAME   (systemd: LoadCredential=camera:DIRECTORY, or NAME)
-//!      \-> credentials-dir/NAME                                (started by hand, or without systemd)
+//!      \-> credentials-dir/NAME                                (started by root, or without systemd)
 //! ```
 
 use std::ffi::OsString;
@@ -95,6 +95,9 @@ fn usable(path: PathBuf, forbidden: u32) -> Result<Option<PathBuf>, CredentialFa
     let about = match std::fs::metadata(&path) {
         Ok(about) => about,
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        // The configured directory belongs to root and is closed to everybody else; under systemd the copies of its
+        // files were looked at before. A closed directory holds nothing for this process.
+        Err(cause) if cause.kind() == std::io::ErrorKind::PermissionDenied => return Ok(None),
         Err(cause) => return Err(CredentialFault::Unreadable { path, cause }),
     };
     let mode = about.mode() & 0o777;
@@ -155,6 +158,21 @@ mod tests {
         let places = CredentialPlaces::new(None, own.path());
         assert!(matches!(places.find("gate"), Err(CredentialFault::NotAFile { .. })));
         assert!(matches!(places.find("gate/x/../y"), Ok(None)));
+    }
+
+    #[test]
+    fn a_directory_closed_to_this_user_holds_nothing() {
+        let own = tempfile::tempdir().expect("dir");
+        let closed = own.path().join("closed");
+        std::fs::create_dir(&closed).expect("dir");
+        put(&closed, "gate", 0o600);
+        let mode = |mode| std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(mode)).expect("own dir");
+        mode(0o000);
+        let found = CredentialPlaces::new(None, &closed).find("gate");
+        let root = std::fs::read_dir(&closed).is_ok();
+        mode(0o700);
+        // Nothing is closed to root, who finds the file.
+        assert_eq!(found.expect("no fault").is_some(), root);
     }
 
     #[test]
