@@ -23,6 +23,12 @@ const POINTS_IN_BOX: [(f32, f32); 5] = [(0.259, 0.373), (0.723, 0.373), (0.491, 
 /// Part of the box width that lies between the eyes of an average face: the difference of the two above.
 const INTER_EYE_OF_WIDTH: f32 = 0.464;
 
+/// Height of an average face's box for this distance between the eyes; YuNet's box is 0.746 times as wide as high.
+#[must_use]
+pub fn face_height_px(inter_eye_px: f32) -> f32 {
+    inter_eye_px / INTER_EYE_OF_WIDTH / 0.746
+}
+
 /// The points must lie in the box grown by this factor. YuNet draws the mouth of a raised chin a little outside.
 const BOX_GROWTH: f32 = 1.5;
 

@@ -7,10 +7,10 @@
 use crate::aligner;
 use crate::detector::{Cut, Detector, Sighting, StartError, merge};
 use crate::embedder::{Embedder, TemplateVersion};
-use crate::manifest::Manifest;
-use crate::motion::MotionGate;
+use crate::manifest::{Entry, Manifest};
+use crate::motion::{Motion, MotionGate};
 use crate::plan::{Job, PlanSettings, Planner};
-use crate::planes::Pixels;
+use crate::planes::{Pixels, px};
 use crate::planes::aligned::{Crop, CropSampler};
 use crate::planes::luma::SmallLuma;
 use crate::quality;
@@ -47,26 +47,40 @@ pub struct FoundFace {
     pub crop: Crop,
 }
 
+/// Why a frame could not be analysed.
+pub type AnalyserError = RunError;
+
 /// What the operator decides about looking.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LookSettings {
-    /// Where to search.
-    pub plan: PlanSettings,
+pub struct CameraEyesSettings {
+    /// How often the whole picture is searched, whatever moved.
+    pub full_frame_interval: Duration,
+    /// Distance between the eyes, in frame pixels, of the smallest face that must be found.
+    pub inter_eye_px_min: f32,
     /// Least detector score of a face, 0..=1.
     pub score_min: f32,
     /// Most faces taken from one frame, best scores first; the rest is counted as dropped.
     pub faces_max: usize,
+    /// Whether only what moved is searched between two searches of the whole picture. Without the gate every frame is
+    /// searched as if all of it moved.
+    pub gate_on_motion: bool,
 }
 
-impl Default for LookSettings {
+impl Default for CameraEyesSettings {
     fn default() -> Self {
-        // 0.6 keeps faces of 16 px (0.57 to 0.76), the smallest that are compared at all. 64 faces are a crowd, and
-        // their crops are 2.4 MB.
-        Self { plan: PlanSettings::default(), score_min: 0.6, faces_max: 64 }
+        // 8 px between the eyes is a face 17 px wide. A score of 0.6 keeps most faces at the detector's floor.
+        // 64 faces are a crowd, and their crops are 2.4 MB.
+        Self {
+            full_frame_interval: Duration::from_secs(3),
+            inter_eye_px_min: 8.0,
+            score_min: 0.6,
+            faces_max: 64,
+            gate_on_motion: true,
+        }
     }
 }
 
-/// Time and work since the last time they were taken.
+/// Time and work since the last time they were taken. Iterating gives name, time and number of calls of each stage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StageTimes {
     /// Grey copy and motion gate.
@@ -95,6 +109,22 @@ pub struct StageTimes {
     pub embeddings_failed: u64,
 }
 
+impl IntoIterator for StageTimes {
+    type Item = (&'static str, Duration, u64);
+    type IntoIter = std::array::IntoIter<Self::Item, 5>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        [
+            ("motion", self.motion, self.frames),
+            ("sample", self.sample, self.detector_runs),
+            ("detect", self.detect, self.detector_runs),
+            ("align", self.align, self.faces),
+            ("embed", self.embed, self.embeddings),
+        ]
+        .into_iter()
+    }
+}
+
 /// The networks and buffers of one worker thread.
 pub struct Eyes {
     detector: Detector,
@@ -115,16 +145,16 @@ impl Eyes {
     ///
     /// # Errors
     /// [`StartError`], naming network, file and key.
-    pub fn load(
+    pub fn open(
         runtime: &Runtime,
         manifest: &Manifest,
-        detector_id: &str,
-        embedder_id: &str,
+        detector: &Arc<Entry>,
+        embedder: &Arc<Entry>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
         Ok(Self {
-            detector: Detector::load(runtime, manifest, detector_id)?,
-            embedder: Embedder::load(runtime, manifest, embedder_id)?,
+            detector: Detector::load(runtime, manifest, detector)?,
+            embedder: Embedder::load(runtime, manifest, embedder)?,
             crops: CropSampler::default(),
             clock,
             times: StageTimes::default(),
@@ -212,7 +242,7 @@ fn leaves(face: Rect, (width, height): (f32, f32)) -> bool {
 /// What one camera's eyes remember: background, search schedule.
 #[derive(Debug)]
 pub struct CameraEyes {
-    settings: LookSettings,
+    settings: CameraEyesSettings,
     copy: SmallLuma,
     gate: MotionGate,
     planner: Planner,
@@ -224,13 +254,22 @@ const COPY_WIDTH: usize = 160;
 impl CameraEyes {
     /// Eyes that have seen nothing yet.
     #[must_use]
-    pub fn new(settings: LookSettings) -> Self {
+    pub fn new(settings: CameraEyesSettings) -> Self {
         Self {
             settings,
             copy: SmallLuma::default(),
             gate: MotionGate::default(),
-            planner: Planner::new(settings.plan),
+            planner: Planner::new(PlanSettings {
+                face_px_min: aligner::face_height_px(settings.inter_eye_px_min),
+                full_frame_interval: settings.full_frame_interval,
+                ..PlanSettings::default()
+            }),
         }
+    }
+
+    /// The camera was lost: what comes next may show something else, so nothing is remembered.
+    pub fn forget(&mut self) {
+        *self = Self::new(self.settings);
     }
 
     /// Every face that is worth looking for in this frame: where something moved, where live tracks are expected
@@ -246,8 +285,12 @@ impl CameraEyes {
         track_boxes: &[Rect],
     ) -> Result<Vec<FoundFace>, RunError> {
         let begun = eyes.clock.now().mono;
-        self.copy.fill(view, COPY_WIDTH);
-        let motion = self.gate.look(&self.copy);
+        let motion = if self.settings.gate_on_motion {
+            self.copy.fill(view, COPY_WIDTH);
+            self.gate.look(&self.copy)
+        } else {
+            Motion::Regions(vec![Rect::new(0.0, 0.0, px(view.width()), px(view.height()))])
+        };
         eyes.times.motion += eyes.clock.now().mono.since(begun);
         eyes.times.frames += 1;
         let pixels = Pixels::Frame(*view);

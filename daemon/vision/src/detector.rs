@@ -5,20 +5,18 @@
 //! mean of class and objectness, its box and points are offsets in strides.
 
 use crate::letterbox::Letterbox;
-use crate::manifest::{Decoder, Manifest, ManifestError};
+use crate::manifest::{Decoder, Entry, Manifest, ManifestError};
 use crate::planes::region::RegionSampler;
 use crate::planes::{Pixels, px};
 use crate::session::{Answer, LoadError, RunError, Runtime, Session};
 use sekisho_logic::face::DetectedFace;
 use sekisho_logic::geometry::{Point, Rect};
+use std::sync::Arc;
 
 /// The only input shapes ever run, width and height. The runtime keeps memory for every shape it has seen, so there are
 /// few; both sides are multiples of 32, which the network's strides need. Milliseconds on one 2.4 GHz core: 0.4, 1.0,
 /// 1.7, 2.9, 6.9.
 pub const INPUT_SHAPES_PX: [(usize, usize); 5] = [(128, 128), (192, 192), (320, 192), (320, 320), (640, 384)];
-
-/// The shape that photographs get as well: they are rarely wide, and faces in them are large.
-pub const PHOTO_SHAPE_PX: (usize, usize) = (640, 640);
 
 /// Overlap above which two boxes are one face; the value the network was published with.
 pub const NMS_IOU: f32 = 0.3;
@@ -38,7 +36,7 @@ const OUTPUTS: [[&str; 4]; 3] = [
 /// Why there is no detector or embedder.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The manifest does not have it, or as something else.
+    /// It is not for this role.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// The network is not usable.
@@ -77,12 +75,11 @@ pub enum Cut {
 pub struct Prepared(Letterbox);
 
 impl Detector {
-    /// Loads and checks the detector `id`.
+    /// Loads, checks and tries a detector.
     ///
     /// # Errors
     /// [`StartError`], naming network, file and key.
-    pub fn load(runtime: &Runtime, manifest: &Manifest, id: &str) -> Result<Self, StartError> {
-        let entry = manifest.entry(id)?;
+    pub fn load(runtime: &Runtime, manifest: &Manifest, entry: &Arc<Entry>) -> Result<Self, StartError> {
         match entry.detector()? {
             Decoder::Yunet => {}
         }

@@ -8,6 +8,7 @@ use crate::planes::region::RegionSampler;
 use crate::session::{RunError, Runtime, Session};
 use sekisho_logic::embedding::{BadEmbedding, Embedding};
 use sekisho_logic::geometry::{CROP_PX, Rect};
+use std::sync::Arc;
 
 /// What a template was made with. Templates of different versions are never compared.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize)]
@@ -44,12 +45,11 @@ pub struct Embedder {
 }
 
 impl Embedder {
-    /// Loads and checks the embedder `id`.
+    /// Loads, checks and tries an embedder.
     ///
     /// # Errors
     /// [`StartError`], naming network, file and key.
-    pub fn load(runtime: &Runtime, manifest: &Manifest, id: &str) -> Result<Self, StartError> {
-        let entry = manifest.entry(id)?;
+    pub fn load(runtime: &Runtime, manifest: &Manifest, entry: &Arc<Entry>) -> Result<Self, StartError> {
         let contract = entry.embedder()?.clone();
         let session = Session::load(runtime, manifest, entry)?;
         Ok(Self { session, contract, sampler: RegionSampler::default(), tensor: Vec::new() })

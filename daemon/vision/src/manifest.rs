@@ -22,6 +22,15 @@ pub enum Usage {
     NonCommercial,
 }
 
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Commercial => "commercial",
+            Self::NonCommercial => "non-commercial",
+        })
+    }
+}
+
 /// One dimension of a tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dim {

@@ -7,13 +7,14 @@ use crate::detector::{Cut, INPUT_SHAPES_PX, Sighting};
 use crate::letterbox::Letterbox;
 use crate::plan::{self, Job, Why};
 use crate::planes::aligned::Crop;
-use crate::planes::{Pixels, RgbView};
+use crate::planes::{Pixels, RgbImage};
 use crate::session::RunError;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use sekisho_logic::embedding::Embedding;
 use sekisho_logic::face::{Alignment, Quality};
 use sekisho_logic::geometry::Rect;
-use std::io::Cursor;
+use std::io::{Cursor, Read};
+use std::path::Path;
 
 /// What is accepted as an enrolment photograph.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,6 +48,12 @@ const SIDE_FINE_PX: f32 = 1280.0;
 /// Why a photograph enrols nobody. Each is one sentence for whoever chose it.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum PhotoError {
+    /// The file cannot be read.
+    #[error("the file cannot be read: {detail}")]
+    Unreadable {
+        /// What the system said.
+        detail: String,
+    },
     /// No bytes at all.
     #[error("the file is empty; choose a JPEG or PNG photograph")]
     Empty,
@@ -117,24 +124,23 @@ pub struct EnrolledFace {
 }
 
 /// A decoded photograph, upright.
-pub struct Photo {
-    width: usize,
-    height: usize,
-    rgb: Vec<u8>,
-}
-
-impl std::fmt::Debug for Photo {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Photo({}x{})", self.width, self.height)
-    }
-}
+#[derive(Clone, Debug)]
+pub struct Photo(RgbImage);
 
 impl Photo {
     /// Decodes JPEG or PNG, turned as its EXIF orientation says.
     ///
     /// # Errors
-    /// The first six of [`PhotoError`]; nothing is decoded before size and format are known to be acceptable.
-    pub fn decode(bytes: &[u8], limits: &PhotoLimits) -> Result<Self, PhotoError> {
+    /// Those of [`PhotoError`] that are about files; nothing is decoded before size and format are known to be acceptable.
+    pub fn decode(bytes: &[u8]) -> Result<Self, PhotoError> {
+        Self::decode_within(bytes, &PhotoLimits::default())
+    }
+
+    /// As [`decode`](Self::decode) with other limits.
+    ///
+    /// # Errors
+    /// As `decode`.
+    pub fn decode_within(bytes: &[u8], limits: &PhotoLimits) -> Result<Self, PhotoError> {
         if bytes.is_empty() {
             return Err(PhotoError::Empty);
         }
@@ -163,18 +169,33 @@ impl Photo {
         picture.apply_orientation(orientation);
         let rgb = picture.into_rgb8();
         let (width, height) = (rgb.width() as usize, rgb.height() as usize);
-        let photo = Self { width, height, rgb: rgb.into_raw() };
-        if RgbView::try_new(photo.width, photo.height, &photo.rgb).is_none() {
-            return Err(damaged(format!("a size of {width}x{height} is not usable")));
-        }
-        Ok(photo)
+        RgbImage::try_new(width, height, rgb.into_raw())
+            .map(Self)
+            .ok_or_else(|| damaged(format!("a size of {width}x{height} is not usable")))
     }
 
-    /// Its pixels; `None` never happens for a decoded photograph.
+    /// Its pixels.
     #[must_use]
-    pub fn pixels(&self) -> Option<Pixels<'_>> {
-        RgbView::try_new(self.width, self.height, &self.rgb).map(Pixels::Rgb)
+    pub fn pixels(&self) -> Pixels<'_> {
+        Pixels::Rgb(self.0.view())
     }
+}
+
+/// Reads a photograph's file, no further than the largest one accepted.
+///
+/// # Errors
+/// [`PhotoError::Unreadable`] or [`PhotoError::TooManyBytes`].
+pub fn read(path: &Path) -> Result<Vec<u8>, PhotoError> {
+    let bytes_max = PhotoLimits::default().bytes_max;
+    let unreadable = |error: std::io::Error| PhotoError::Unreadable { detail: error.to_string() };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let bytes = file.metadata().map_err(unreadable)?.len();
+    if bytes > bytes_max as u64 {
+        return Err(PhotoError::TooManyBytes { bytes: usize::try_from(bytes).unwrap_or(usize::MAX), bytes_max });
+    }
+    let mut content = Vec::new();
+    file.take(bytes_max as u64 + 1).read_to_end(&mut content).map_err(unreadable)?;
+    Ok(content)
 }
 
 /// The decoder fills the rest of a cut JPEG with grey and says nothing, so the end marker is looked for: behind the
@@ -219,18 +240,17 @@ pub fn find(eyes: &mut Eyes, pixels: Pixels<'_>, limits: &PhotoLimits) -> Result
 ///
 /// # Errors
 /// [`PhotoError`].
-pub fn enrol(eyes: &mut Eyes, bytes: &[u8], limits: &PhotoLimits) -> Result<EnrolledFace, PhotoError> {
-    let photo = Photo::decode(bytes, limits)?;
-    let pixels = photo.pixels().ok_or(PhotoError::NoFace)?;
-    enrol_pixels(eyes, pixels, limits)
+pub fn enrol(eyes: &mut Eyes, bytes: &[u8]) -> Result<EnrolledFace, PhotoError> {
+    let photo = Photo::decode(bytes)?;
+    enrol_pixels(eyes, photo.pixels())
 }
 
 /// Finds and embeds in a picture that is already decoded, a video frame for example.
 ///
 /// # Errors
 /// [`PhotoError`].
-pub fn enrol_pixels(eyes: &mut Eyes, pixels: Pixels<'_>, limits: &PhotoLimits) -> Result<EnrolledFace, PhotoError> {
-    let found = find(eyes, pixels, limits)?;
+pub fn enrol_pixels(eyes: &mut Eyes, pixels: Pixels<'_>) -> Result<EnrolledFace, PhotoError> {
+    let found = find(eyes, pixels, &PhotoLimits::default())?;
     let embedding = embed_with_mirror(eyes, &found.crop).ok_or(PhotoError::NoEmbedding)?;
     Ok(EnrolledFace { embedding, quality: found.quality, crop: found.crop })
 }
@@ -285,7 +305,7 @@ mod tests {
     }
 
     fn refusal(bytes: &[u8], limits: &PhotoLimits) -> PhotoError {
-        Photo::decode(bytes, limits).map(|photo| format!("{photo:?}")).expect_err("must be refused")
+        Photo::decode_within(bytes, limits).map(|photo| format!("{photo:?}")).expect_err("must be refused")
     }
 
     #[test]
@@ -343,12 +363,14 @@ mod tests {
         turned.extend(b"Exif\0\0");
         turned.extend(tiff);
         turned.extend(&jpeg[2..]);
-        let upright = Photo::decode(&jpeg, &PhotoLimits::default()).expect("decodes");
-        let photo = Photo::decode(&turned, &PhotoLimits::default()).expect("decodes");
-        assert_eq!((photo.width, photo.height), (upright.height, upright.width));
+        let upright = Photo::decode(&jpeg).expect("decodes");
+        let photo = Photo::decode(&turned).expect("decodes");
+        let (photo, upright) = (photo.pixels(), upright.pixels());
+        assert_eq!((photo.width(), photo.height()), (upright.height(), upright.width()));
+        let (Pixels::Rgb(photo), Pixels::Rgb(upright)) = (photo, upright) else { panic!("photographs are RGB") };
         // The top left of the upright picture is the top right of the turned one.
-        let corner = &photo.rgb[(photo.width - 4) * 3..][..3];
-        assert!(corner.iter().zip(&upright.rgb[12..15]).all(|(a, b)| a.abs_diff(*b) < 12), "{corner:?}");
+        let corner = &photo.bytes()[44 * 3..][..3];
+        assert!(corner.iter().zip(&upright.bytes()[12..15]).all(|(a, b)| a.abs_diff(*b) < 12), "{corner:?}");
     }
 
     proptest::proptest! {
@@ -357,7 +379,7 @@ mod tests {
             let mut bytes = picture(40, 30, if png { ImageFormat::Png } else { ImageFormat::Jpeg });
             let at = at % (bytes.len() - 4);
             bytes[at..at + 4].copy_from_slice(&with);
-            let _ = Photo::decode(&bytes, &PhotoLimits::default());
+            let _ = Photo::decode(&bytes);
         }
     }
 }

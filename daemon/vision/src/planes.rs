@@ -33,6 +33,41 @@ impl<'a> RgbView<'a> {
         let fits = (1..=65_535).contains(&width) && (1..=65_535).contains(&height);
         (fits && bytes.len() == width * height * 3).then_some(Self { width, height, bytes })
     }
+
+    /// The bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+}
+
+/// An owned decoded photograph.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RgbImage {
+    width: usize,
+    height: usize,
+    bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for RgbImage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RgbImage({}x{})", self.width, self.height)
+    }
+}
+
+impl RgbImage {
+    /// As [`RgbView::try_new`].
+    #[must_use]
+    pub fn try_new(width: usize, height: usize, bytes: Vec<u8>) -> Option<Self> {
+        RgbView::try_new(width, height, &bytes)?;
+        Some(Self { width, height, bytes })
+    }
+
+    /// Borrowed, to sample from.
+    #[must_use]
+    pub fn view(&self) -> RgbView<'_> {
+        RgbView { width: self.width, height: self.height, bytes: &self.bytes }
+    }
 }
 
 /// A picture to sample from. Photographs and video share one sampling code, so that an enrolled face and a face on
