@@ -1,0 +1,34 @@
+//! The only file that reads a clock.
+
+use sekisho_logic::time::{Clock, Mono, Now, WallMs};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// The machine's clocks. The monotonic one starts one hour up, so that "an hour ago" is always a valid time.
+#[derive(Debug)]
+pub struct SystemClock {
+    origin: Instant,
+}
+
+const HEAD_START_NANOS: u64 = 3_600_000_000_000;
+
+impl SystemClock {
+    /// Starts the monotonic scale.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    #[must_use]
+    pub fn start() -> Self {
+        Self { origin: Instant::now() }
+    }
+}
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    fn now(&self) -> Now {
+        let up = u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX - HEAD_START_NANOS);
+        // Before 1970 only a broken clock is; it stamps 1970 and every duration stays right.
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now {
+            mono: Mono::from_nanos(HEAD_START_NANOS.saturating_add(up)),
+            wall: WallMs(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX)),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! `sekisho gallery`: who is enrolled.
+//!
+//! These verbs open the database themselves, so they work whether the daemon runs or not; a running daemon follows
+//! within a second.
+
+use super::output::{json, line, table, watched};
+use super::{Failure, JsonFlag};
+use crate::clock::SystemClock;
+use crate::eyes::Loaded;
+use crate::site;
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use sekisho_logic::embedding::Embedding;
+use sekisho_logic::id::{ListId, PersonId};
+use sekisho_logic::time::Clock as _;
+use sekisho_store::{Enrol, Enrolment, Grounds, NewTemplate, Person, TemplateSource, Traces};
+use sekisho_vision::photo::EnrolledFace;
+use serde_json::{Value, json as document};
+use std::path::{Path, PathBuf};
+
+/// What to do with the gallery.
+#[derive(Debug, Subcommand)]
+pub enum GalleryVerb {
+    /// Enrol a person from one or more photographs, each showing that person's face and no other.
+    Enroll(EnrollArgs),
+    /// Everybody who is enrolled.
+    List(JsonFlag),
+    /// One person.
+    Show(PersonArgs),
+    /// Erase a person: photographs, templates, and the bytes they left behind.
+    Remove(PersonArgs),
+}
+
+/// Options of `gallery enroll`.
+#[derive(Debug, Args)]
+pub struct EnrollArgs {
+    /// A reference for the person, used in alerts and logs (a-z, 0-9, '-', '_').
+    person: String,
+    /// Photographs, JPEG or PNG. Several, from different days, make a better template than one.
+    #[arg(required = true)]
+    photos: Vec<PathBuf>,
+    /// The list the person belongs to; its policy decides what being recognised means.
+    #[arg(long, default_value = "staff")]
+    list: String,
+    /// Take these photographs instead of the present ones.
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    json: JsonFlag,
+}
+
+/// A verb about one person.
+#[derive(Debug, Args)]
+pub struct PersonArgs {
+    /// The person's reference.
+    person: String,
+    #[command(flatten)]
+    json: JsonFlag,
+}
+
+/// Does what was asked.
+///
+/// # Errors
+/// [`Failure`] with one sentence.
+pub fn run(config: &Path, verb: GalleryVerb) -> Result<(), Failure> {
+    match verb {
+        GalleryVerb::Enroll(args) => enroll(config, &args),
+        GalleryVerb::List(flag) => list(config, flag),
+        GalleryVerb::Show(args) => show(config, &args),
+        GalleryVerb::Remove(args) => remove(config, &args),
+    }
+}
+
+/// The name under which the user of this command is audited.
+fn actor() -> String {
+    format!("uid:{}", rustix::process::getuid().as_raw())
+}
+
+fn person_id(text: &str) -> Result<PersonId, Failure> {
+    PersonId::try_new(text).map_err(Failure::wrong)
+}
+
+fn enroll(config: &Path, args: &EnrollArgs) -> Result<(), Failure> {
+    let settings = super::check_config::load(config)?;
+    let person = person_id(&args.person)?;
+    let list = ListId::try_new(&args.list).map_err(Failure::wrong)?;
+    if !settings.lists.contains_key(&list) {
+        let known: Vec<_> = settings.lists.keys().map(ToString::to_string).collect();
+        let said = format!("there is no list {:?}; the configuration has {}", args.list, known.join(", "));
+        return Err(Failure::Wrong(said));
+    }
+    let mut loaded = Loaded::open(&settings)?;
+    let mut eyes = loaded.eyes()?;
+    let bar = if watched() && !args.json.json { ProgressBar::new(args.photos.len() as u64) } else { ProgressBar::hidden() };
+    bar.set_style(ProgressStyle::with_template("  {bar:30} {pos}/{len} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let (mut files, mut faces) = (Vec::new(), Vec::new());
+    for path in &args.photos {
+        bar.set_message(path.display().to_string());
+        let (bytes, face) = eyes.photo(path)?;
+        files.push(bytes);
+        faces.push(face);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let new = Enrolment {
+        person: person.clone(),
+        list,
+        display_name: None,
+        grounds: Grounds::default(),
+        photos: files,
+        templates: templates(&faces, &loaded)?,
+    };
+    let how = if args.replace { Enrol::Replace } else { Enrol::Add };
+    let mut store = site::open_store(&settings)?;
+    let now = SystemClock::start().now().wall;
+    let done = store.enrol(how, &new, &actor(), now).map_err(Failure::no)?;
+    store.close().map_err(Failure::no)?;
+    let sizes: Vec<_> = faces.iter().map(|face| face.quality.inter_eye_px).collect();
+    if args.json.json {
+        json(&document!({
+            "person": person, "photos": done.photos, "templates": done.templates, "replaced": done.replaced,
+            "status": done.status.as_str(), "inter-eye-px": sizes,
+        }));
+    } else {
+        let sizes: Vec<_> = sizes.iter().map(|px| format!("{px:.0}")).collect();
+        line(&format!("{person}: enrolled from {} photographs (inter-eye {} px)", done.photos, sizes.join(", ")));
+    }
+    Ok(())
+}
+
+/// One template a photograph, and the prototype: the unit mean of them all.
+fn templates(faces: &[EnrolledFace], loaded: &Loaded) -> Result<Vec<NewTemplate>, Failure> {
+    let new = |source, embedding| NewTemplate {
+        source,
+        size_bin_px: None,
+        model_digest: loaded.embedder_digest().to_owned(),
+        preprocessing: loaded.preprocessing().to_owned(),
+        embedding,
+    };
+    let mut sum = vec![0.0_f32; faces.first().map_or(0, |face| face.embedding.dim())];
+    for face in faces {
+        for (total, value) in sum.iter_mut().zip(face.embedding.as_slice()) {
+            *total += value;
+        }
+    }
+    let prototype = Embedding::try_new(&sum)
+        .map_err(|_| Failure::No("the photographs contradict each other; are they all of the same person?".into()))?;
+    let photos = faces.iter().zip(0_i64..).map(|(face, at)| new(TemplateSource::Photo(at), face.embedding.clone()));
+    Ok(photos.chain([new(TemplateSource::Prototype, prototype.clone())]).collect())
+}
+
+fn about(person: &Person) -> Value {
+    document!({
+        "person": person.id,
+        "list": person.list,
+        "status": person.status.as_str(),
+        "enrolled": person.enrolled.to_rfc3339(),
+        "enrolled-by": person.enrolled_by,
+        "expires": person.grounds.expires.map(sekisho_logic::time::WallMs::to_rfc3339),
+        "photos": person.photos,
+        "templates": person.templates,
+    })
+}
+
+fn list(config: &Path, flag: JsonFlag) -> Result<(), Failure> {
+    let settings = super::check_config::load(config)?;
+    let mut store = site::open_store(&settings)?;
+    let people = store.people().map_err(Failure::no)?;
+    if flag.json {
+        json(&document!({ "people": people.iter().map(about).collect::<Vec<_>>() }));
+        return Ok(());
+    }
+    let rows = people.iter().map(|person| vec![
+        person.id.to_string(),
+        person.list.to_string(),
+        person.status.as_str().to_owned(),
+        person.photos.to_string(),
+        person.enrolled.to_rfc3339(),
+    ]);
+    line(&table(&["person", "list", "status", "photos", "enrolled"], &rows.collect::<Vec<_>>()));
+    Ok(())
+}
+
+fn show(config: &Path, args: &PersonArgs) -> Result<(), Failure> {
+    let settings = super::check_config::load(config)?;
+    let mut store = site::open_store(&settings)?;
+    let wanted = person_id(&args.person)?;
+    let found = store.person(&wanted).map_err(Failure::no)?;
+    let missing = || Failure::No(format!("{wanted} is not enrolled; `sekisho gallery list` shows who is"));
+    let person = about(&found.ok_or_else(missing)?);
+    if args.json.json {
+        json(&person);
+        return Ok(());
+    }
+    for name in ["person", "list", "status", "enrolled", "enrolled-by", "expires", "photos", "templates"] {
+        line(&format!("{name:<12}{}", super::output::field(&person, name)));
+    }
+    Ok(())
+}
+
+fn remove(config: &Path, args: &PersonArgs) -> Result<(), Failure> {
+    let settings = super::check_config::load(config)?;
+    let person = person_id(&args.person)?;
+    let mut store = site::open_store(&settings)?;
+    let done = store.remove(&person, &actor(), SystemClock::start().now().wall).map_err(Failure::no)?;
+    store.close().map_err(Failure::no)?;
+    let traces = match done.traces {
+        Traces::Gone => "no bytes of them are left in the database's files",
+        Traces::InLog => "encrypted remains stay in the log until the daemon's next checkpoint",
+    };
+    if args.json.json {
+        let gone = done.traces == Traces::Gone;
+        json(&document!({
+            "person": person, "photos": done.photos, "templates": done.templates, "traces-gone": gone,
+        }));
+    } else {
+        line(&format!("{person}: {} photographs and {} templates erased; {traces}", done.photos, done.templates));
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! The command line: one verb a file.
+
+pub mod alerts;
+pub mod check_config;
+pub mod client;
+pub mod gallery;
+pub mod models;
+pub mod output;
+pub mod replay;
+pub mod run;
+pub mod status;
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Two-stage face alerts for the cameras a site already has.
+///
+/// Exit codes: 0 done, 1 the answer is no or something failed, 2 the command line or the configuration is wrong.
+#[derive(Debug, Parser)]
+#[command(name = "sekisho", version, max_term_width = 100)]
+pub struct Cli {
+    /// The configuration file.
+    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/sekisho/sekisho.toml")]
+    pub config: PathBuf,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Watch the cameras until told to stop. What the service runs.
+    Run(run::RunArgs),
+    /// Check the configuration and print every mistake with file and line.
+    CheckConfig(check_config::CheckConfigArgs),
+    /// Ask the running daemon how it is.
+    Status(status::StatusArgs),
+    /// Enrolled people.
+    #[command(subcommand)]
+    Gallery(gallery::GalleryVerb),
+    /// Alerts: list, show, watch, vote.
+    #[command(subcommand)]
+    Alerts(alerts::AlertsVerb),
+    /// Run recorded clips through the same eyes and the same judgement, and print what would have happened.
+    Replay(replay::ReplayArgs),
+    /// The networks: hashes, contracts, licences.
+    #[command(subcommand)]
+    Models(models::ModelsVerb),
+}
+
+/// Output for programs instead of people.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct JsonFlag {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The answer is no, or something went wrong while doing it. Exit code 1.
+    #[error("{0}")]
+    No(String),
+    /// The command line or the configuration is wrong; trying again will not help. Exit code 2.
+    #[error("{0}")]
+    Wrong(String),
+}
+
+impl Failure {
+    /// Exit code 1 with the error's own sentence, and its causes one a line.
+    pub fn no(error: impl std::error::Error) -> Self {
+        Self::No(chain(&error))
+    }
+
+    /// Exit code 2 likewise.
+    pub fn wrong(error: impl std::error::Error) -> Self {
+        Self::Wrong(chain(&error))
+    }
+
+    fn code(&self) -> ExitCode {
+        match self {
+            Self::No(_) => ExitCode::from(1),
+            Self::Wrong(_) => ExitCode::from(2),
+        }
+    }
+}
+
+/// An error and its causes, one a line. A cause that its parent has quoted already is left out.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let line = next.to_string();
+        if !text.contains(&line) {
+            text.push_str("\n  because ");
+            text.push_str(&line);
+        }
+        cause = next.source();
+    }
+    text
+}
+
+/// Does what the command line says.
+#[must_use]
+pub fn dispatch(cli: Cli) -> ExitCode {
+    let config = &cli.config;
+    let result = match cli.verb {
+        Verb::Run(args) => run::run(config, &args),
+        Verb::CheckConfig(args) => check_config::run(config, args),
+        Verb::Status(args) => status::run(config, &args),
+        Verb::Gallery(verb) => gallery::run(config, verb),
+        Verb::Alerts(verb) => alerts::run(config, verb),
+        Verb::Replay(args) => replay::run(config, &args),
+        Verb::Models(verb) => models::run(config, verb),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("sekisho: {failure}");
+            failure.code()
+        }
+    }
+}

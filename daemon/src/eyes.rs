@@ -1,0 +1,104 @@
+//! The networks, opened once and proven before anything relies on them.
+
+use crate::cmd::Failure;
+use crate::config::Settings;
+use crate::site;
+use sekisho_logic::calibration::Calibration;
+use sekisho_logic::time::Clock;
+use sekisho_vision::analyser::Eyes;
+use sekisho_vision::manifest::{Entry, Manifest};
+use sekisho_vision::photo::{self, EnrolledFace};
+use sekisho_vision::session::Runtime;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Runtime, manifest and the two networks in use.
+pub struct Loaded {
+    runtime: &'static Runtime,
+    manifest: Manifest,
+    detector: Arc<Entry>,
+    embedder: Arc<Entry>,
+    preprocessing: String,
+    clock: Arc<dyn Clock>,
+}
+
+impl Loaded {
+    /// Loads ONNX Runtime and the manifest and finds the networks the settings name.
+    ///
+    /// # Errors
+    /// [`Failure::Wrong`] when a file is missing or a name unknown.
+    pub fn open(settings: &Settings) -> Result<Self, Failure> {
+        let manifest = Manifest::load(&settings.models.manifest).map_err(Failure::wrong)?;
+        let manifest = manifest.with_models_dir(&settings.models.dir);
+        let detector = Arc::clone(manifest.entry(&settings.models.detector).map_err(Failure::wrong)?);
+        let embedder = Arc::clone(manifest.entry(&settings.models.embedder).map_err(Failure::wrong)?);
+        detector.detector().map_err(Failure::wrong)?;
+        let preprocessing = embedder.embedder().map_err(Failure::wrong)?.preprocessing_version.to_string();
+        let runtime = Runtime::load(&settings.models.onnxruntime).map_err(Failure::wrong)?;
+        let clock = Arc::new(crate::clock::SystemClock::start());
+        Ok(Self { runtime, manifest, detector, embedder, preprocessing, clock })
+    }
+
+    /// One set of sessions, for the thread that will own them. Hashes, contracts and a self-test are checked here.
+    ///
+    /// # Errors
+    /// [`Failure::Wrong`] naming the file that is not what the manifest says.
+    pub fn eyes(&mut self) -> Result<OpenEyes, Failure> {
+        let eyes = Eyes::open(self.runtime, &self.manifest, &self.detector, &self.embedder, Arc::clone(&self.clock));
+        eyes.map(OpenEyes).map_err(Failure::wrong)
+    }
+
+    /// The calibration that belongs to the embedder.
+    ///
+    /// # Errors
+    /// [`Failure::Wrong`] when there is none or it is not for this network.
+    pub fn calibration(&self) -> Result<Calibration, Failure> {
+        let contract = self.embedder.embedder().map_err(Failure::wrong)?;
+        let path = contract.calibration.as_ref().ok_or_else(|| {
+            Failure::Wrong(format!("the manifest names no calibration for {}; without one nothing can be decided", self.embedder.id))
+        })?;
+        site::load_calibration(&self.manifest.beside(path), &self.embedder.sha256, &self.preprocessing)
+    }
+
+    /// SHA-256 of the embedder's file, in hex.
+    #[must_use]
+    pub fn embedder_digest(&self) -> &str {
+        &self.embedder.sha256
+    }
+
+    /// Version of alignment and sampling.
+    #[must_use]
+    pub fn preprocessing(&self) -> &str {
+        &self.preprocessing
+    }
+
+    /// The networks, for status.
+    #[must_use]
+    pub fn about(&self) -> Value {
+        let one = |entry: &Entry| json!({ "id": entry.id, "digest": entry.sha256, "licence": entry.licence, "usage": entry.usage });
+        json!({
+            "detector": one(&self.detector),
+            "embedder": one(&self.embedder),
+            "runtime": self.runtime.build_info(),
+            "device": "cpu",
+            "preprocessing": self.preprocessing,
+        })
+    }
+}
+
+/// Sessions of one thread.
+pub struct OpenEyes(pub Eyes);
+
+impl OpenEyes {
+    /// Reads an enrolment photograph and finds the one face in it.
+    ///
+    /// # Errors
+    /// [`Failure::No`] with one sentence naming the file.
+    pub fn photo(&mut self, path: &Path) -> Result<(Vec<u8>, EnrolledFace), Failure> {
+        let no = |error: &dyn std::fmt::Display| Failure::No(format!("{}: {error}", path.display()));
+        let bytes = photo::read(path).map_err(|error| no(&error))?;
+        let face = photo::enrol(&mut self.0, &bytes).map_err(|error| no(&error))?;
+        Ok((bytes, face))
+    }
+}

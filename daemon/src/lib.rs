@@ -1,0 +1,12 @@
+//! The daemon's parts, as a library so that tests can hold them; the program itself is `main.rs`.
+
+pub mod clock;
+pub mod cmd;
+pub mod config;
+pub mod eyes;
+pub mod notify;
+pub mod run;
+pub mod sink;
+pub mod site;
+pub mod status;
+pub mod telemetry;

@@ -1,0 +1,70 @@
+//! SIGHUP: what can be applied without dropping a stream is applied; the rest is named and waits for a restart.
+
+use super::decide::Order;
+use super::{Daemon, access_rules, journal, thresholds};
+use crate::config::settings::Settings;
+use crate::config::{self, Change, ReloadPlan};
+use crate::notify;
+use crate::site;
+use sd_notify::NotifyState;
+use std::path::Path;
+use std::sync::PoisonError;
+
+impl Daemon {
+    /// Reads the configuration again. A wrong one changes nothing.
+    pub fn reload(&mut self, path: &Path) {
+        if let Ok(reloading) = NotifyState::monotonic_usec_now() {
+            notify::tell(&[NotifyState::Reloading, reloading]);
+        }
+        match config::load(path) {
+            Ok(new) => self.apply(new),
+            Err(error) => tracing::error!("reload: {error}\nthe configuration in force stays as it was"),
+        }
+        notify::tell(&[NotifyState::Ready]);
+    }
+
+    fn apply(&mut self, new: Settings) {
+        let plan = config::diff(&self.settings, &new);
+        for what in &plan.restart {
+            tracing::warn!("reload: {what} changed; it takes effect at the next restart");
+        }
+        if plan.policy == Change::Differs {
+            // The loop empties its queue within milliseconds; it is gone only when everything stops.
+            let _gone = self.orders.send(Order::Policy(Box::new(site::policy(&new))));
+            *self.sources.thresholds.write().unwrap_or_else(PoisonError::into_inner) = thresholds(&new);
+        }
+        if plan.access == Change::Differs {
+            self.access.send_replace(access_rules(&new));
+        }
+        self.apply_cameras(&plan, &new);
+        for name in plan.sinks_removed.iter().chain(&plan.sinks_changed) {
+            self.sinks.stop(name.as_str());
+        }
+        *self.subscriptions.write().unwrap_or_else(PoisonError::into_inner) = journal::subscriptions(&new);
+        if let Err(error) = self.sinks.start(&new, &self.store, &self.clock, &self.pulse) {
+            tracing::error!("reload: {error}");
+        }
+        self.settings = new;
+        tracing::info!("reload: the new configuration is in force");
+    }
+
+    fn apply_cameras(&self, plan: &ReloadPlan, new: &Settings) {
+        for id in &plan.cameras_removed {
+            self.fleet.unwatch(id);
+        }
+        let places = site::credentials(new);
+        for (id, its) in new.cameras.iter().filter(|(_, its)| its.enabled) {
+            let anew = plan.vision == Change::Differs
+                || plan.cameras_added.contains(id)
+                || plan.cameras_reconnected.contains(id);
+            let done = if anew {
+                self.fleet.watch(new, id, its, &places)
+            } else {
+                self.fleet.refresh(id, its, &places)
+            };
+            if let Err(error) = done {
+                tracing::error!("reload: {error}; the camera stays as it was");
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Receivers of alert events. Each takes what the outbox holds for it, at least once and in order for each alert.
+
+pub mod event_log;

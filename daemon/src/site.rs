@@ -1,0 +1,135 @@
+//! From settings to open things: what `run`, `replay` and the gallery verbs share.
+
+use crate::cmd::Failure;
+use crate::config::Settings;
+use crate::config::credentials::CredentialPlaces;
+use sekisho_logic::calibration::{Calibration, RawCalibration};
+use sekisho_logic::gallery::{Gallery, Member};
+use sekisho_logic::policy::{CameraPolicy, ListPolicy, Policy};
+use sekisho_logic::time::Now;
+use sekisho_store::{DbKey, GalleryRows, IfMissing, Store, StoreError};
+use std::path::Path;
+
+/// Where credentials lie in this process.
+#[must_use]
+pub fn credentials(settings: &Settings) -> CredentialPlaces {
+    CredentialPlaces::new(std::env::var_os("CREDENTIALS_DIRECTORY"), &settings.daemon.credentials_dir)
+}
+
+/// Opens the database, making it and its key at the first run.
+///
+/// # Errors
+/// [`Failure::No`] with the store's own sentence.
+pub fn open_store(settings: &Settings) -> Result<Store, Failure> {
+    let database = &settings.store.database;
+    let places = credentials(settings);
+    let found = places.find(&settings.store.key_credential).map_err(Failure::wrong)?;
+    let key = match found.as_deref().and_then(|file| Some((file.parent()?, file.file_name()?.to_str()?))) {
+        Some((directory, name)) => DbKey::from_credential(directory, name),
+        None => {
+            let state = &settings.daemon.state_dir;
+            make_private(state).map_err(|error| {
+                Failure::No(format!("{}: {error}; check [daemon] state-dir and its owner", state.display()))
+            })?;
+            let if_missing = if database.exists() { IfMissing::Refuse } else { IfMissing::Create };
+            DbKey::from_file(&settings.store.key_file, if_missing)
+        }
+    };
+    Store::create_or_open(database, key.map_err(Failure::no)?).map_err(Failure::no)
+}
+
+/// Makes a directory that only its owner may enter; one that is there is left alone.
+fn make_private(directory: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    if directory.is_dir() {
+        return Ok(());
+    }
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
+/// Reads a calibration and holds it to the network it is used with.
+///
+/// # Errors
+/// [`Failure::Wrong`] when the file is missing, malformed, or made for another network or preprocessing.
+pub fn load_calibration(path: &Path, model_digest: &str, preprocessing: &str) -> Result<Calibration, Failure> {
+    let wrong = |what: String| Failure::Wrong(format!("calibration {}: {what}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let raw: RawCalibration = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    let calibration = Calibration::try_new(raw).map_err(|error| wrong(error.to_string()))?;
+    if calibration.model_digest() != model_digest {
+        return Err(wrong(format!(
+            "it was made for the network {:.16}..., but {model_digest:.16}... is in use; calibrate again",
+            calibration.model_digest(),
+        )));
+    }
+    if calibration.preprocessing() != preprocessing {
+        return Err(wrong(format!(
+            "it was made with preprocessing {:?}, but {preprocessing:?} is in use; calibrate again",
+            calibration.preprocessing(),
+        )));
+    }
+    Ok(calibration)
+}
+
+/// The policy the settings mean.
+#[must_use]
+pub fn policy(settings: &Settings) -> Policy {
+    let (decide, track) = (&settings.decide, &settings.track);
+    let list = |list: &crate::config::settings::ListSettings| ListPolicy {
+        confirm: list.confirm,
+        vote_expires: list.vote_expires,
+        target_fpir: list.target_fpir.min(decide.target_fpir),
+    };
+    let watched = settings.cameras.iter().filter(|(_, camera)| camera.enabled);
+    Policy {
+        looks: decide.looks.clone(),
+        confirm_looks: decide.confirm_looks.clone(),
+        min_interval: track.min_interval,
+        runner_up_llr_min: decide.runner_up_llr_min,
+        not_enrolled_llr_max: decide.not_enrolled_llr_max,
+        withdraw_llr_max: decide.withdraw_llr_max,
+        visit_gap: decide.visit_gap,
+        candidate_expires: decide.candidate_expires,
+        track_expires: track.expires,
+        lists: settings.lists.iter().map(|(name, value)| (name.clone(), list(value))).collect(),
+        cameras: watched.map(|(name, camera)| (name.clone(), CameraPolicy { lists: camera.lists.clone() })).collect(),
+    }
+}
+
+/// Reads the gallery as it is now, for the network in use. What cannot be compared is reported in the log, never
+/// silently left out.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn read_gallery(
+    store: &mut Store,
+    model_digest: &str,
+    preprocessing: &str,
+    now: Now,
+) -> Result<GalleryRows, StoreError> {
+    let rows = store.gallery(model_digest, preprocessing, now.wall)?;
+    for other in &rows.other_versions {
+        tracing::warn!(
+            "gallery: {} prototypes of {} people come from another network ({:.12}..., preprocessing {}) and are not \
+             compared; enrol them again with `sekisho gallery enroll --replace`",
+            other.prototypes, other.people, other.model_digest, other.preprocessing,
+        );
+    }
+    if !rows.without_prototype.is_empty() {
+        let names: Vec<_> = rows.without_prototype.iter().take(10).map(ToString::to_string).collect();
+        let count = rows.without_prototype.len();
+        tracing::warn!("gallery: {count} people cannot be matched with this network: {}", names.join(", "));
+    }
+    Ok(rows)
+}
+
+/// The matcher's gallery from the store's rows: the full-resolution prototype of each person.
+///
+/// # Errors
+/// [`Failure::No`] when the rows do not make one.
+pub fn matcher_gallery(rows: GalleryRows, model_digest: &str) -> Result<Gallery, Failure> {
+    let revision = u64::try_from(rows.version).unwrap_or_default();
+    let whole = rows.rows.into_iter().filter(|row| row.size_bin_px.is_none());
+    let people = whole.map(|row| (Member { person: row.person, list: row.list }, row.embedding));
+    Gallery::try_new(revision, model_digest, people).map_err(Failure::no)
+}

@@ -1,0 +1,139 @@
+//! The Prometheus page. No person's name or reference is ever a label.
+
+use super::board::{DecideView, DelaySummary, StageTime, VerdictCounts};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use sekisho_camera::status::CameraStatus;
+use sekisho_logic::id::CameraId;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+/// What one scrape reads.
+pub struct Reading {
+    /// Cameras.
+    pub cameras: Vec<(CameraId, CameraStatus)>,
+    /// Counts by camera.
+    pub verdicts: BTreeMap<CameraId, VerdictCounts>,
+    /// Vision time by stage.
+    pub stages: BTreeMap<&'static str, StageTime>,
+    /// Deciding.
+    pub decide: Arc<DecideView>,
+    /// Candidate delays.
+    pub delays: DelaySummary,
+    /// Analysed frames dropped before deciding.
+    pub faces_dropped_total: u64,
+    /// Resident memory.
+    pub memory_bytes: u64,
+}
+
+type Labels = Vec<(&'static str, String)>;
+type Values = Family<Labels, Gauge<f64, AtomicU64>>;
+
+struct Page(Registry);
+
+impl Page {
+    /// Registers one metric and gives its values. The names end in `_total` where they count up: they are copies of
+    /// counters kept elsewhere, so they are exported as gauges, which scrapers treat alike.
+    fn metric(&mut self, name: &str, help: &str) -> Values {
+        let values = Values::default();
+        self.0.register(name, help, values.clone());
+        values
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus values are doubles")]
+const fn real(count: u64) -> f64 {
+    count as f64
+}
+
+/// The page.
+#[must_use]
+pub fn render(reading: &Reading) -> String {
+    let mut page = Page(Registry::with_prefix("sekisho"));
+    cameras(&mut page, reading);
+    outcomes(&mut page, reading);
+    let whole = |page: &mut Page, name, help, value| {
+        page.metric(name, help).get_or_create(&Vec::new()).set(value);
+    };
+    whole(&mut page, "alerts_open", "Alerts that are not final.", real(reading.decide.open.len() as u64));
+    whole(&mut page, "gallery_people", "Enrolled people in force.", real(reading.decide.gallery_people as u64));
+    whole(&mut page, "tracks_live", "Tracks in flight.", real(reading.decide.tracks.len() as u64));
+    whole(&mut page, "resident_memory_bytes", "Resident memory.", real(reading.memory_bytes));
+    whole(&mut page, "frames_shed_total", "Analysed frames dropped before deciding.", real(reading.faces_dropped_total));
+    let delay = page.metric("candidate_delay_seconds", "First usable face to candidate, last 1024.");
+    for (quantile, ms) in [("0.5", reading.delays.p50_ms), ("0.95", reading.delays.p95_ms)] {
+        delay.get_or_create(&vec![("quantile", quantile.into())]).set(real(ms) / 1000.0);
+    }
+    let (spent, calls) = (
+        page.metric("vision_seconds_total", "Time spent in one stage of vision."),
+        page.metric("vision_calls_total", "How often the stage ran."),
+    );
+    for (stage, time) in &reading.stages {
+        let labels = vec![("stage", (*stage).to_owned())];
+        spent.get_or_create(&labels).set(time.total.as_secs_f64());
+        calls.get_or_create(&labels).set(real(time.calls));
+    }
+    let mut text = String::new();
+    match encode(&mut text, &page.0) {
+        Ok(()) => text,
+        Err(error) => format!("# the page could not be written: {error}\n"),
+    }
+}
+
+fn cameras(page: &mut Page, reading: &Reading) {
+    let (up, age) = (
+        page.metric("camera_up", "1 while the camera streams."),
+        page.metric("camera_frame_age_seconds", "Age of the newest decoded frame."),
+    );
+    let (decoded, superseded, gated) = (
+        page.metric("frames_decoded_total", "Frames decoded."),
+        page.metric("frames_superseded_total", "Frames replaced by a newer one before they were analysed."),
+        page.metric("frames_gated_loss_total", "Frames left out between a loss and the next key frame."),
+    );
+    let reconnects = page.metric("camera_reconnects_total", "Reconnects by reason.");
+    for (id, status) in &reading.cameras {
+        let labels = vec![("camera", id.to_string())];
+        up.get_or_create(&labels).set(f64::from(u8::from(status.state.as_str() == "streaming")));
+        if let Some(ms) = status.last_frame_age_ms {
+            age.get_or_create(&labels).set(real(ms) / 1000.0);
+        }
+        decoded.get_or_create(&labels).set(real(status.frames_decoded_total));
+        superseded.get_or_create(&labels).set(real(status.frames_superseded_total));
+        gated.get_or_create(&labels).set(real(status.frames_gated_loss_total));
+        for (reason, count) in &status.reconnects_total {
+            let labels = vec![("camera", id.to_string()), ("reason", (*reason).to_owned())];
+            reconnects.get_or_create(&labels).set(real(*count));
+        }
+    }
+}
+
+fn outcomes(page: &mut Page, reading: &Reading) {
+    let (faces, unfit, tracks, stages) = (
+        page.metric("faces_detected_total", "Faces of finished tracks."),
+        page.metric("faces_rejected_total", "Faces left out, by reason."),
+        page.metric("tracks_total", "Finished tracks, by decision and reason."),
+        page.metric("alert_events_total", "Alert events, by the stage reached."),
+    );
+    for (id, counts) in &reading.verdicts {
+        let camera = || ("camera", id.to_string());
+        faces.get_or_create(&vec![camera()]).set(real(counts.faces));
+        for (why, count) in &counts.faces_unfit {
+            unfit.get_or_create(&vec![camera(), ("reason", why.as_str().into())]).set(real(*count));
+        }
+        let decided = [("identified", counts.identified), ("not-enrolled", counts.not_enrolled)];
+        for (decision, count) in decided {
+            let labels = vec![camera(), ("decision", decision.into()), ("reason", String::new())];
+            tracks.get_or_create(&labels).set(real(count));
+        }
+        for (why, count) in &counts.not_decidable {
+            let labels = vec![camera(), ("decision", "not-decidable".into()), ("reason", why.as_str().into())];
+            tracks.get_or_create(&labels).set(real(*count));
+        }
+        for (stage, count) in &counts.stages {
+            stages.get_or_create(&vec![camera(), ("stage", stage.as_str().into())]).set(real(*count));
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! What the outside may see: views with a version, never read from by the daemon itself.
+
+pub mod access;
+pub mod board;
+pub mod metrics;
+pub mod routes;
+pub mod server;
+pub mod view;
+pub mod wire;

@@ -1,0 +1,232 @@
+//! What each path answers, and which role it asks for.
+
+use super::access::{Peer, Role};
+use super::view::Sources;
+use super::wire::{self, SCHEMA_VERSION};
+use crate::run::decide::Order;
+use axum::extract::{DefaultBodyLimit, Extension, Path, Query, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use sekisho_logic::id::{CameraId, PersonId};
+use sekisho_logic::record::{AlertId, Stage, Verdict};
+use sekisho_store::{AlertFilter, JobRefused, Store, StoreError, StoreHandle};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::time::Duration;
+use tokio::sync::{broadcast, oneshot};
+use tokio_stream::wrappers::BroadcastStream;
+use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
+use tokio_stream::{Stream, StreamExt as _};
+
+/// How long a vote may take to reach the journal before the client is told that it is still on its way.
+const VOTE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Alerts in one answer at the most.
+const ALERTS_MAX: u32 = 1000;
+
+/// Everything a request can reach.
+#[derive(Clone)]
+pub struct App {
+    /// What status reads from.
+    pub sources: Arc<Sources>,
+    /// Committed alert events, as JSON lines.
+    pub alerts: broadcast::Sender<Arc<str>>,
+    /// Finished tracks, as JSON lines.
+    pub verdicts: broadcast::Sender<Arc<str>>,
+    /// The deciding loop.
+    pub orders: SyncSender<Order>,
+    /// The store thread.
+    pub store: StoreHandle,
+}
+
+/// A refusal with its status code.
+struct Refusal(StatusCode, String);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "schema-version": SCHEMA_VERSION, "error": self.1 }))).into_response()
+    }
+}
+
+impl From<JobRefused> for Refusal {
+    fn from(refused: JobRefused) -> Self {
+        Self(StatusCode::SERVICE_UNAVAILABLE, refused.to_string())
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+    }
+}
+
+/// The whole site map.
+pub fn router(app: App) -> Router {
+    let review = Router::new()
+        .route("/v1/alerts/{id}/votes", post(vote))
+        .layer(middleware::from_fn(|peer: Extension<Peer>, request, next| needs(Role::Review, peer, request, next)));
+    Router::new()
+        .route("/v1/status", get(async |State(app): State<App>| Json(app.sources.status())))
+        .route("/v1/cameras", get(async |State(app): State<App>| Json(app.sources.cameras())))
+        .route("/v1/gallery", get(gallery))
+        .route("/v1/alerts", get(alerts))
+        .route("/v1/alerts/{id}", get(alert))
+        .route("/v1/events", get(events))
+        .route("/metrics", get(async |State(app): State<App>| app.sources.metrics()))
+        .route("/healthz", get(async || "ok\n"))
+        .fallback(async || Refusal(StatusCode::NOT_FOUND, "there is no such path; see sekisho(1), SOCKET".into()))
+        .layer(middleware::from_fn(|peer: Extension<Peer>, request, next| needs(Role::View, peer, request, next)))
+        .merge(review)
+        .layer(DefaultBodyLimit::max(64 * 1024))
+        .with_state(app)
+}
+
+async fn needs(role: Role, Extension(peer): Extension<Peer>, request: Request, next: Next) -> Response {
+    if peer.role >= role {
+        return next.run(request).await;
+    }
+    let group = if role == Role::View { "view-groups" } else { "review-groups" };
+    let said = format!("user {} may not do this; a group named in [daemon] {group} may", peer.uid);
+    Refusal(StatusCode::FORBIDDEN, said).into_response()
+}
+
+/// Asks the store off the I/O threads.
+async fn ask<T: Send + 'static>(
+    store: &StoreHandle,
+    question: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Refusal> {
+    let store = store.clone();
+    let asked = tokio::task::spawn_blocking(move || store.call(question)).await;
+    let answer = asked.map_err(|_| Refusal(StatusCode::SERVICE_UNAVAILABLE, "the store is being closed".into()))?;
+    Ok(answer??)
+}
+
+async fn gallery(State(app): State<App>) -> Result<Json<Value>, Refusal> {
+    let people = ask(&app.store, Store::people).await?;
+    let mut lists = serde_json::Map::new();
+    for person in &people {
+        let count = lists.get(person.list.as_str()).and_then(Value::as_u64).unwrap_or(0);
+        lists.insert(person.list.to_string(), json!(count + 1));
+    }
+    let decide = app.sources.board.decide();
+    Ok(Json(json!({
+        "schema-version": SCHEMA_VERSION,
+        "people": people.len(),
+        "people-in-force": decide.gallery_people,
+        "revision": decide.gallery_revision,
+        "photos": people.iter().map(|person| person.photos).sum::<u64>(),
+        "templates": people.iter().map(|person| person.templates).sum::<u64>(),
+        "by-list": lists,
+    })))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct AlertsQuery {
+    stage: Option<String>,
+    camera: Option<String>,
+    person: Option<String>,
+    limit: Option<u32>,
+}
+
+async fn alerts(State(app): State<App>, Query(query): Query<AlertsQuery>) -> Result<Json<Value>, Refusal> {
+    let bad = |said: String| Refusal(StatusCode::BAD_REQUEST, said);
+    let known = || Stage::ALL.map(Stage::as_str).join(", ");
+    let stage = query.stage.map(|word| {
+        Stage::parse(&word).ok_or_else(|| bad(format!("{word:?} is no stage; the stages are {}", known())))
+    });
+    let filter = AlertFilter {
+        stage: stage.transpose()?,
+        camera: query.camera.map(|name| CameraId::try_new(&name).map_err(|e| bad(e.to_string()))).transpose()?,
+        person: query.person.map(|name| PersonId::try_new(&name).map_err(|e| bad(e.to_string()))).transpose()?,
+        since: None,
+    };
+    let limit = query.limit.unwrap_or(50).min(ALERTS_MAX);
+    let found = ask(&app.store, move |store| store.alerts(&filter, limit)).await?;
+    let found: Vec<_> = found.iter().map(wire::alert).collect();
+    Ok(Json(json!({ "schema-version": SCHEMA_VERSION, "alerts": found })))
+}
+
+async fn alert(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
+    let wanted = AlertId(id.clone());
+    let found = ask(&app.store, move |store| store.alert(&wanted)).await?;
+    let missing = || Refusal(StatusCode::NOT_FOUND, format!("there is no alert {id:?}; `sekisho alerts list` has them"));
+    let mut answer = wire::alert(&found.ok_or_else(missing)?.record);
+    answer["schema-version"] = json!(SCHEMA_VERSION);
+    Ok(Json(answer))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Ballot {
+    verdict: Verdict,
+}
+
+/// Takes a vote and answers when it is in the journal.
+async fn vote(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    Path(id): Path<String>,
+    Json(ballot): Json<Ballot>,
+) -> Result<Response, Refusal> {
+    let mut committed = app.alerts.subscribe();
+    let (reply, answer) = oneshot::channel();
+    let order = Order::Vote { alert: AlertId(id), reviewer: peer.reviewer(), verdict: ballot.verdict, reply };
+    let busy = "the daemon is too busy to take the vote; try again";
+    app.orders.try_send(order).map_err(|error| match error {
+        TrySendError::Full(_) => Refusal(StatusCode::SERVICE_UNAVAILABLE, busy.into()),
+        TrySendError::Disconnected(_) => Refusal(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping".into()),
+    })?;
+    let event = answer.await.map_err(|_| Refusal(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping".into()))?;
+    let event = event.map_err(|said| Refusal(StatusCode::CONFLICT, said))?;
+    let told = wire::event(&event);
+    let written = tokio::time::timeout(VOTE_PATIENCE, async {
+        let id = format!("\"id\":{}", told["id"]);
+        while let Ok(line) = committed.recv().await {
+            if line.contains(&id) {
+                return true;
+            }
+        }
+        false
+    });
+    if written.await == Ok(true) {
+        return Ok(Json(told).into_response());
+    }
+    let said = "the vote counts, but the store has not written it yet; see `sekisho status`";
+    Err(Refusal(StatusCode::ACCEPTED, said.into()))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct EventsQuery {
+    tracks: Option<String>,
+}
+
+async fn events(
+    State(app): State<App>,
+    Query(query): Query<EventsQuery>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    // Without `tracks` the second stream is one that nobody ever writes to.
+    let tracks = query.tracks.map_or_else(|| broadcast::channel(1).1, |_| app.verdicts.subscribe());
+    let stream = lines(app.alerts.subscribe()).merge(lines(tracks));
+    Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
+}
+
+/// A listener's bounded backlog: whoever is too slow is told how much was missed, and goes on with the newest.
+fn lines(receiver: broadcast::Receiver<Arc<str>>) -> impl Stream<Item = Result<Event, Infallible>> {
+    BroadcastStream::new(receiver).map(|line| {
+        Ok(match line {
+            Ok(line) => Event::default().data(&*line),
+            Err(BroadcastStreamRecvError::Lagged(count)) => {
+                Event::default().data(json!({ "type": "missed", "count": count }).to_string())
+            }
+        })
+    })
+}

@@ -1,0 +1,184 @@
+//! What status says, gathered from the parts at the moment somebody asks.
+
+use super::board::{Board, VerdictCounts};
+use super::server::SocketCounts;
+use super::wire::SCHEMA_VERSION;
+use sekisho_camera::status::CameraStatus;
+use sekisho_logic::id::CameraId;
+use sekisho_logic::record::Stage;
+use sekisho_logic::time::{Clock, Now};
+use sekisho_store::{StorageState, StoreHealth};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Facts that do not change while the daemon runs.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// When it started.
+    pub started: Now,
+    /// Networks in use, as JSON: ids, digests, usage, runtime version, device.
+    pub models: Value,
+    /// Calibration in force, as JSON.
+    pub calibration: Value,
+}
+
+/// Everything the routes read from.
+pub struct Sources {
+    /// Unchanging facts.
+    pub facts: Facts,
+    /// Lists and their thresholds, as JSON; replaced by a reload.
+    pub thresholds: RwLock<Value>,
+    /// Where the loops pin their views.
+    pub board: Arc<Board>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Asks every camera.
+    pub cameras: Box<dyn Fn() -> Vec<(CameraId, CameraStatus)> + Send + Sync>,
+    /// Asks the store thread.
+    pub store: Box<dyn Fn() -> StoreHealth + Send + Sync>,
+    /// Counters of the socket.
+    pub socket: Arc<SocketCounts>,
+}
+
+/// Resident memory of this process in bytes, from `/proc/self/statm`; 0 where there is none.
+#[must_use]
+pub fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm.split_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
+    pages * rustix::param::page_size() as u64
+}
+
+impl Sources {
+    /// `/v1/status`.
+    #[must_use]
+    pub fn status(&self) -> Value {
+        let (now, decide, delays) = (self.clock.now(), self.board.decide(), self.board.delays());
+        let cameras = (self.cameras)();
+        let store = (self.store)();
+        let mut by_stage = BTreeMap::<&str, u64>::new();
+        for (stage, count) in self.board.verdicts().values().flat_map(|counts| &counts.stages) {
+            *by_stage.entry(stage.as_str()).or_default() += count;
+        }
+        let streaming = cameras.iter().filter(|(_, status)| status.state.as_str() == "streaming").count();
+        json!({
+            "schema-version": SCHEMA_VERSION,
+            "version": env!("CARGO_PKG_VERSION"),
+            "state": if matches!(store.state, StorageState::Failed { .. }) { "storage-failed" } else { "watching" },
+            "started": self.facts.started.wall.to_rfc3339(),
+            "uptime-s": now.mono.since(self.facts.started.mono).as_secs(),
+            "models": self.facts.models,
+            "calibration": self.facts.calibration,
+            "thresholds": *self.thresholds.read().unwrap_or_else(PoisonError::into_inner),
+            "gallery": { "people": decide.gallery_people, "revision": decide.gallery_revision },
+            "alerts": { "open": decide.open.len(), "events-by-stage": by_stage },
+            "cameras": { "total": cameras.len(), "streaming": streaming },
+            "store": store_json(&store, decide.journal_waiting),
+            "candidate-delay-ms": { "p50": delays.p50_ms, "p95": delays.p95_ms, "count": delays.count },
+            "faces-dropped-total": self.board.faces_dropped_total(),
+            "detector-runs-deferred-total": self.board.overload().0,
+            "faces-over-limit-total": self.board.overload().1,
+            "overflow-total": decide.overflow_total,
+            "memory-bytes": resident_bytes(),
+            "clients": {
+                "accepted-total": self.socket.accepted_total.load(Ordering::Relaxed),
+                "shed-total": self.socket.shed_total.load(Ordering::Relaxed),
+                "denied-total": self.socket.denied_total.load(Ordering::Relaxed),
+            },
+            "pad": "none",
+        })
+    }
+
+    /// `/v1/cameras`.
+    #[must_use]
+    pub fn cameras(&self) -> Value {
+        let (decide, verdicts) = (self.board.decide(), self.board.verdicts());
+        let cameras: Vec<_> = (self.cameras)().into_iter().map(|(id, status)| {
+            let mut view = camera_json(&id, &status);
+            counts_into(&mut view, verdicts.get(&id));
+            let tracks: Vec<_> = decide.tracks.iter().filter(|track| track.camera == id).collect();
+            view.insert("tracks".into(), json!(tracks));
+            Value::Object(view)
+        }).collect();
+        json!({ "schema-version": SCHEMA_VERSION, "cameras": cameras })
+    }
+
+    /// `/metrics`, in the Prometheus text format.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        super::metrics::render(&super::metrics::Reading {
+            cameras: (self.cameras)(),
+            verdicts: self.board.verdicts(),
+            stages: self.board.stages(),
+            decide: self.board.decide(),
+            delays: self.board.delays(),
+            faces_dropped_total: self.board.faces_dropped_total(),
+            memory_bytes: resident_bytes(),
+        })
+    }
+}
+
+fn counts_into(view: &mut Map<String, Value>, counts: Option<&VerdictCounts>) {
+    let empty = VerdictCounts::default();
+    let counts = counts.unwrap_or(&empty);
+    let undecided: Map<_, _> =
+        counts.not_decidable.iter().map(|(why, count)| (why.as_str().to_owned(), json!(count))).collect();
+    let unfit: Map<_, _> = counts.faces_unfit.iter().map(|(why, count)| (why.as_str().to_owned(), json!(count))).collect();
+    let stages: Map<_, _> = Stage::ALL
+        .iter()
+        .filter_map(|stage| Some((stage.as_str().to_owned(), json!(counts.stages.get(stage)?))))
+        .collect();
+    view.insert("faces".into(), json!(counts.faces));
+    view.insert("faces-unfit".into(), Value::Object(unfit));
+    view.insert("alert-events".into(), Value::Object(stages));
+    view.insert("verdicts".into(), json!({
+        "identified": counts.identified,
+        "not-enrolled": counts.not_enrolled,
+        "not-decidable": undecided,
+    }));
+}
+
+fn camera_json(id: &CameraId, status: &CameraStatus) -> Map<String, Value> {
+    let view = json!({
+        "name": id,
+        "state": status.state.as_str(),
+        "last-frame-age-ms": status.last_frame_age_ms,
+        "codec": status.codec.map(|codec| codec.as_str()),
+        "decoder": status.decoder,
+        "width": status.width,
+        "height": status.height,
+        "fps": status.frames_per_s.map(|fps| (fps * 10.0).round() / 10.0),
+        "reconnects-total": status.reconnects_total,
+        "frames-decoded-total": status.frames_decoded_total,
+        "frames-superseded-total": status.frames_superseded_total,
+        "frames-gated-loss-total": status.frames_gated_loss_total,
+        "packets-lost-total": status.packets_lost_total,
+        "teardowns-stuck-total": status.teardowns_stuck_total,
+        "last-error": status.last_error,
+        "next-attempt-ms": status.next_attempt_ms,
+    });
+    match view {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+fn store_json(health: &StoreHealth, held_back: usize) -> Value {
+    let (state, cause, since) = match &health.state {
+        StorageState::Ok => ("ok", None, None),
+        StorageState::Failed { since, cause, .. } => ("storage-failed", Some(cause), Some(since.wall.to_rfc3339())),
+    };
+    json!({
+        "state": state,
+        "cause": cause,
+        "since": since,
+        "events-waiting": health.events_waiting + held_back,
+        "events-committed-total": health.events_committed_total,
+        "events-dropped-total": health.events_dropped_total,
+        "events-refused-total": health.events_refused_total,
+        "disk": health.disk.map(|level| format!("{level:?}").to_lowercase()),
+        "free-bytes": health.space.map(|space| space.free_bytes),
+        "ballast": health.ballast,
+    })
+}
