@@ -11,7 +11,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_rtsp as gst_rtsp;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// How long packets may wait for a straggler. The default of 2 s would make every frame 2 s old.
 const LATENCY_MS: u32 = 200;
@@ -57,15 +57,40 @@ pub(crate) fn open(
         }
         None
     });
-    choose_stream(&source, tap);
+    let is_admitted = Arc::new(AtomicBool::new(false));
+    present_the_password_once(&source, &is_admitted);
+    choose_stream(&source, tap, is_admitted);
     link_when_it_comes(&pipeline, &source, hardware, tap);
     Ok((pipeline, source))
 }
 
+/// Keeps `rtspsrc` from presenting a refused password again. With user and password given as properties it repeats a
+/// request that is answered 401 eight times (GStreamer 1.22, and still in the development version; counted by a test),
+/// which locks an account at the first wrong password.
+///
+/// A request that comes back to be sent again carries the `Authorization` it was refused with. Before the camera has
+/// accepted us once such a request is held back, and `rtspsrc` gives up with the 401 it has. Afterwards one repetition
+/// is let through, because cameras renew their nonces. A camera that both asks for a password on OPTIONS and renews its
+/// nonce with every request would be taken to refuse a right password; we know of none.
+fn present_the_password_once(source: &gst::Element, is_admitted: &Arc<AtomicBool>) {
+    let (is_admitted, repeated) = (is_admitted.clone(), AtomicU32::new(0));
+    source.connect("before-send", false, move |values| {
+        let request = values.get(1).and_then(|value| value.get::<gst_rtsp::rtsp_message::RTSPMessage>().ok());
+        let was_refused = request.is_some_and(|request| !request.parse_auth_credentials().is_empty());
+        if !was_refused {
+            repeated.store(0, Ordering::Release);
+            return Some(true.to_value());
+        }
+        let repetitions_max = u32::from(is_admitted.load(Ordering::Acquire));
+        Some((repeated.fetch_add(1, Ordering::AcqRel) < repetitions_max).to_value())
+    });
+}
+
 /// Takes the first video stream we can decode and refuses the rest: sound is none of our business.
-fn choose_stream(source: &gst::Element, tap: &Arc<Tap>) {
+fn choose_stream(source: &gst::Element, tap: &Arc<Tap>, is_admitted: Arc<AtomicBool>) {
     let (tap, taken) = (tap.clone(), AtomicBool::new(false));
     source.connect("select-stream", false, move |values| {
+        is_admitted.store(true, Ordering::Release);
         tap.tell(Notice::Admitted);
         let caps = values.get(2).and_then(|value| value.get::<gst::Caps>().ok());
         let take = match caps.as_ref().and_then(video_encoding) {
