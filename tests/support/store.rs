@@ -96,11 +96,14 @@ pub fn story(alert: &str, opened: WallMs) -> Result<Vec<AlertEvent>, Box<dyn Err
     Ok(events)
 }
 
-/// The whole journal: event ids in order of commitment, and the sequences of each alert in that order.
+/// What a journal holds: event ids in order of commitment, and the sequences of each alert in that order.
+pub type Journal = (Vec<String>, BTreeMap<String, Vec<u32>>);
+
+/// Reads the whole journal.
 ///
 /// # Errors
 /// As the store says.
-pub fn journal(store: &mut Store) -> Result<(Vec<String>, BTreeMap<String, Vec<u32>>), StoreError> {
+pub fn journal(store: &mut Store) -> Result<Journal, StoreError> {
     let (mut ids, mut alerts, mut row) = (Vec::new(), BTreeMap::<String, Vec<u32>>::new(), 0);
     loop {
         let page = store.events_since(row, 500)?;

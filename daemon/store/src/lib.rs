@@ -12,8 +12,10 @@
 //! Three promises, and the tests that hold them:
 //! - An event reported as committed survives kill -9, a full disk and a disk that comes back (`store_kill`,
 //!   `store_disk_full`).
-//! - An event is journalled once, however often it is handed in (`store_soup`).
-//! - The photos and templates of a removed person are in no file any more (`people::tests`).
+//! - An event is journalled once, however often it is handed in
+//!   (`repeated_and_reordered_events_keep_the_books_straight`).
+//! - The photos and templates of a removed person are in no file any more
+//!   (`after_removal_no_file_holds_photo_or_template`).
 
 mod audit;
 mod disk;

@@ -81,13 +81,21 @@ impl Store {
 
     /// Closes every descriptor and opens the database again. Done by itself after an I/O error, before the next use.
     ///
+    /// After a failed sync the kernel may count pages as written that never reached the disk; read back, they look whole. So
+    /// everything the log holds is copied into the database anew and synced there before any of it counts as stored.
+    ///
     /// # Errors
-    /// As [`open_existing`](Self::open_existing). The store stays usable: every later call tries to open again.
+    /// As [`open_existing`](Self::open_existing), and [`StoreError::Busy`] while a reader elsewhere keeps the log from being
+    /// copied. The store stays usable: every later call tries to open again.
     pub fn reopen(&mut self) -> Result<(), StoreError> {
         self.spoiled = true;
         // Closed before it is opened: the shared-memory file is only mapped anew once its last user is gone.
         drop(self.connection.take());
-        self.connection = Some(connect_making_room(&self.path, &self.cipher, Missing::Refuse)?);
+        let connection = connect_making_room(&self.path, &self.cipher, Missing::Refuse)?;
+        if !fold_back(&connection).map_err(|fault| fault.at(&self.path))? {
+            return Err(StoreError::Busy { path: self.path.clone(), waited_ms: BUSY_MS });
+        }
+        self.connection = Some(connection);
         self.spoiled = false;
         Ok(())
     }
@@ -139,10 +147,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn checkpoint(&mut self) -> Result<bool, StoreError> {
-        self.read(|connection| {
-            let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-            Ok(busy == 0)
-        })
+        self.read(fold_back)
     }
 
     /// Folds the log back and closes the file.
@@ -314,6 +319,11 @@ fn refuse_plain_file(path: &Path, cipher: &Cipher) -> Result<(), StoreError> {
 }
 
 /// Keys the connection, before anything else, and proves the key by reading the first page.
+///
+/// `cipher_memory_security` stays off. The key itself lies in SQLCipher's own locked memory either way; on, it would also
+/// lock and wipe every page buffer, and loading 50 000 templates took 1.6 s instead of 0.5 s (batches 3.6 times as long) on
+/// a loaded two-core machine, while the gallery built from those pages stays readable in memory all the same. The service
+/// turns off core dumps and swap instead.
 fn unlock(connection: &Connection, cipher: &Cipher) -> Result<(), Fault> {
     match cipher {
         Cipher::Key(key) => {
@@ -407,6 +417,12 @@ fn check_at_start(connection: &Connection, path: &Path) -> Result<(), StoreError
 /// A count from column `index`. SQLite has no unsigned numbers; a count is never negative.
 pub(crate) fn count_at(row: &rusqlite::Row<'_>, index: usize) -> Result<u64, rusqlite::Error> {
     row.get::<_, i64>(index).map(|count| u64::try_from(count).unwrap_or(0))
+}
+
+/// Whether the whole log is in the database now.
+fn fold_back(connection: &Connection) -> Result<bool, Fault> {
+    let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    Ok(busy == 0)
 }
 
 fn lines(connection: &Connection, sql: &str) -> Result<Vec<String>, rusqlite::Error> {

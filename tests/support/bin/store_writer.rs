@@ -1,8 +1,8 @@
 //! A stand-in for the daemon, made to be killed: journals alerts as fast as it can and delivers them to a file.
 //!
-//! `store_writer DIR RUN write|drain`. Prints `ready`, then `ack EVENT` for every event reported as committed, and
+//! `store_writer DIR RUN write|drain|ALERTS`. Prints `ready`, then `ack EVENT` for every event reported as committed, and
 //! `failed` or `saved` when the state of the store changes. Deliveries go to `DIR/delivered.ndjson`, synced before they are marked.
-//! `drain` only delivers what is pending, prints `drained` and ends.
+//! `drain` only delivers what is pending, prints `drained` and ends; a number of alerts ends in order after so many.
 
 use sekisho_logic::time::{Clock, WallMs};
 use sekisho_store::{
@@ -28,10 +28,11 @@ const TICK: Duration = Duration::from_millis(20);
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [dir, run, mode] = arguments.as_slice() else {
-        eprintln!("usage: store_writer DIR RUN write|drain");
+        eprintln!("usage: store_writer DIR RUN write|drain|ALERTS");
         return ExitCode::from(2);
     };
-    match work(Path::new(dir), run, mode == "drain") {
+    let alerts = if mode == "write" { Some(u64::MAX) } else { mode.parse().ok() };
+    match work(Path::new(dir), run, alerts) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("store_writer: {error}");
@@ -51,7 +52,8 @@ fn say(line: &str) {
     let _ = std::io::stdout().lock().write_all(format!("{line}\n").as_bytes());
 }
 
-fn work(dir: &Path, run: &str, drain: bool) -> Result<(), Box<dyn Error>> {
+/// Writes so many alerts, or without a number drains.
+fn work(dir: &Path, run: &str, alerts: Option<u64>) -> Result<(), Box<dyn Error>> {
     let _lock = InstanceLock::acquire(dir)?;
     let clock = RealClock::start();
     let mut store = open(dir)?;
@@ -75,7 +77,7 @@ fn work(dir: &Path, run: &str, drain: bool) -> Result<(), Box<dyn Error>> {
             told.more.notify_all();
         })?;
     say("ready");
-    if drain {
+    let Some(alerts) = alerts else {
         let mut file = delivered_file(dir)?;
         while deliver(&handle, &mut file, &clock)? > 0 {}
         let report = handle.stop(Duration::from_secs(10));
@@ -84,7 +86,7 @@ fn work(dir: &Path, run: &str, drain: bool) -> Result<(), Box<dyn Error>> {
         }
         say("drained");
         return Ok(());
-    }
+    };
     let (consumer, ticks, mut file) = (handle.clone(), Arc::clone(&clock), delivered_file(dir)?);
     std::thread::spawn(move || {
         // A failed delivery is simply made again: this sink has no other receiver to fall back on.
@@ -94,11 +96,13 @@ fn work(dir: &Path, run: &str, drain: bool) -> Result<(), Box<dyn Error>> {
             }
         }
     });
-    produce(&handle, &flow, run, clock.now().wall)
+    produce(&handle, &flow, run, clock.now().wall, alerts)?;
+    let report = handle.stop(Duration::from_secs(20));
+    if report.events_unsaved > 0 || !report.closed { Err(format!("stopped badly: {report:?}").into()) } else { Ok(()) }
 }
 
-/// Sends stories for ever, some events twice.
-fn produce(handle: &StoreHandle, flow: &Flow, run: &str, opened: WallMs) -> Result<(), Box<dyn Error>> {
+/// Sends so many stories, some events twice.
+fn produce(handle: &StoreHandle, flow: &Flow, run: &str, opened: WallMs, alerts: u64) -> Result<(), Box<dyn Error>> {
     let sent = AtomicU64::new(0);
     let mut dice = Dice::new(run.parse().unwrap_or(1));
     let mut failed = false;
@@ -107,7 +111,7 @@ fn produce(handle: &StoreHandle, flow: &Flow, run: &str, opened: WallMs) -> Resu
         sent.fetch_add(1, Ordering::Relaxed);
         Ok(())
     };
-    for alert in 0_u64.. {
+    for alert in 0..alerts {
         for event in story(&format!("r{run}-{alert}"), opened)? {
             if dice.roll(0, 8) == 0 {
                 append(event.clone())?;
