@@ -65,7 +65,8 @@ pub(crate) fn open(
     let broken = |_| Fault::Broken { said: "the clip's pipeline cannot be built".to_owned() };
     let source = element("filesrc")?;
     source.set_property("location", path);
-    pipeline.add(&source).map_err(broken)?;
+    // The sink is there from the start: a pipeline without one counts as ready before anything is decoded.
+    pipeline.add_many([&source, sink.upcast_ref::<gst::Element>()]).map_err(broken)?;
     match packing {
         Packing::Bare(codec) => {
             let chain = chain::build(&pipeline, (codec, Input::Bytes, hardware), sink)?;
@@ -239,6 +240,10 @@ const PULL: gst::ClockTime = gst::ClockTime::from_mseconds(50);
 /// How often: 30 s without any picture is not slowness, it is a decoder that hangs.
 const PULLS_MAX: u32 = 600;
 
+/// How often a starting pipeline is looked at, and how many times: 30 s.
+const START_STEP: std::time::Duration = std::time::Duration::from_millis(5);
+const STARTS_MAX: u32 = 6000;
+
 impl ClipReader {
     /// Opens a clip and decodes its first picture; `start` is the wall time its first frame is given.
     ///
@@ -270,7 +275,7 @@ impl ClipReader {
     fn start(&self) -> Result<(), Fault> {
         let refused = |_| self.fault().unwrap_or(Fault::BadClip { said: "it does not start".to_owned() });
         self.pipeline.set_state(gst::State::Paused).map_err(refused)?;
-        for _ in 0..PULLS_MAX {
+        for _ in 0..STARTS_MAX {
             let (reached, state, _) = self.pipeline.state(PULL);
             if let Some(fault) = self.fault() {
                 return Err(fault);
@@ -278,9 +283,12 @@ impl ClipReader {
             if reached.is_err() {
                 return Err(Fault::BadClip { said: "it does not start".to_owned() });
             }
-            if state == gst::State::Paused {
+            // The demultiplexer's pad, and with it the sink, may come after the pipeline without it has reached PAUSED.
+            let has_picture = self.sink.current_state() == gst::State::Paused;
+            if state == gst::State::Paused && has_picture {
                 return self.pipeline.set_state(gst::State::Playing).map(|_| ()).map_err(refused);
             }
+            std::thread::park_timeout(START_STEP);
         }
         Err(Fault::TimedOut)
     }
