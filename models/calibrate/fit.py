@@ -175,14 +175,20 @@ def smooth(rows, bins, frames):
 
 
 def decide(rows, bins, frames):
-    """A row is decidable when its sample and its separation suffice and no larger size with as many frames fails."""
+    """A row is decidable when its sample suffices and its separation does, here and at every larger size.
+
+    The share of genuine tracks found is made monotone in the frame count first, so that a lucky small sample of long
+    tracks does not make one count decidable between two that are not.
+    """
+    count = np.array([[rows[b, n].genuine.count for n in frames] for b in range(bins)], dtype=np.float64)
+    share = np.array([[rows[b, n].share_above(TPIR_AT_FMR) for n in frames] for b in range(bins)])
+    share = rising_rows(share, count)
     for at, n in enumerate(frames):
         failing = ""
         for b in reversed(range(bins)):
             row = rows[b, n]
-            share = row.share_above(TPIR_AT_FMR)
             if row.genuine.count < GENUINE_MIN or row.identities < IDENTITIES_MIN:
                 failing = f"only {row.genuine.count} genuine scores of {row.identities} people were measured"
-            elif share < TPIR_MIN:
-                failing = f"only {100 * share:.1f} % of genuine tracks pass at a false match rate of {TPIR_AT_FMR:g}"
+            elif share[b, at] < TPIR_MIN:
+                failing = f"about {100 * share[b, at]:.1f} % of genuine tracks pass at a false match rate of {TPIR_AT_FMR:g}"
             row.decidable, row.reason = not failing, failing
