@@ -108,6 +108,7 @@ impl Clip {
     /// # Errors
     /// A sentence with the path when it is missing, too large, or holds neither.
     pub fn load(path: &Path) -> Result<Arc<Self>, String> {
+        gst::init().map_err(|error| error.to_string())?;
         let wrong = |what: String| format!("{}: {what}", path.display());
         let bytes = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?.len();
         if bytes > CLIP_BYTES_MAX {
@@ -199,24 +200,46 @@ fn read_units(pipeline: &gst::Pipeline, sink: &gst_app::AppSink) -> Result<(Vec<
     Ok((units, caps.ok_or("no caps")?, last + gap_ns))
 }
 
-/// Encodes `frames` of the moving pattern into an MP4 or Matroska file or a bare stream, by extension. Needs the test
-/// machine's x264.
+/// Encodes `frames` of the moving pattern at 15 frames a second, a key frame a second, into an MP4 or Matroska file or
+/// a bare stream, by extension. Needs the test machine's x264 or x265.
 ///
 /// # Errors
 /// What GStreamer said.
-pub fn write_pattern(path: &Path, (width, height): (i32, i32), frames: u32) -> Result<PathBuf, String> {
+pub fn write_pattern(path: &Path, coding: Coding, (width, height): (i32, i32), frames: u32) -> Result<PathBuf, String> {
+    let (encoder, kind) = match coding {
+        Coding::H265 => (
+            "x265enc tune=zerolatency speed-preset=ultrafast key-int-max=15 bitrate=600 \
+             option-string=log-level=none:pools=1:frame-threads=1:open-gop=0 ! h265parse",
+            "h265",
+        ),
+        _ => {
+            ("x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 bitrate=600 threads=1 ! h264parse", "h264")
+        }
+    };
     let muxer = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("mp4") => "mp4mux ! ",
-        Some("mkv") => "matroskamux ! ",
-        _ => "video/x-h264,stream-format=byte-stream ! ",
+        Some("mp4") => "mp4mux ! ".to_owned(),
+        Some("mkv") => "matroskamux ! ".to_owned(),
+        _ => format!("video/x-{kind},stream-format=byte-stream ! "),
     };
     let text = format!(
         "videotestsrc num-buffers={frames} pattern=smpte horizontal-speed=3 ! \
-         video/x-raw,format=I420,width={width},height={height},framerate=15/1 ! \
-         x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 bitrate=600 threads=1 ! h264parse ! {muxer}\
-         filesink name=file"
+         video/x-raw,format=I420,width={width},height={height},framerate=15/1 ! {encoder} ! {muxer}filesink name=file"
     );
-    let pipeline = gst::parse::launch(&text).map_err(|error| error.to_string())?;
+    write(path, &text)
+}
+
+/// Writes a Matroska file that holds sound and nothing else.
+///
+/// # Errors
+/// What GStreamer said.
+pub fn write_sound(path: &Path) -> Result<PathBuf, String> {
+    write(path, "audiotestsrc num-buffers=10 ! audio/x-raw,format=S16LE ! matroskamux ! filesink name=file")
+}
+
+/// Runs a pipeline that ends in a sink called `file` to its end.
+fn write(path: &Path, text: &str) -> Result<PathBuf, String> {
+    gst::init().map_err(|error| error.to_string())?;
+    let pipeline = gst::parse::launch(text).map_err(|error| error.to_string())?;
     let bin = pipeline.clone().downcast::<gst::Bin>().map_err(|_| "no pipeline".to_owned())?;
     bin.by_name("file").ok_or("no file")?.set_property("location", path);
     pipeline.set_state(gst::State::Playing).map_err(|error| error.to_string())?;
@@ -241,6 +264,7 @@ pub fn rtp_packets(coding: Coding, (width, height): (i32, i32)) -> Result<Vec<Ve
          appsink name=packets sync=false",
         coding.encoder(15, "pay")
     );
+    gst::init().map_err(|error| error.to_string())?;
     let pipeline = gst::parse::launch(&text).map_err(|error| error.to_string())?;
     let bin = pipeline.clone().downcast::<gst::Bin>().map_err(|_| "no pipeline".to_owned())?;
     let sink = bin.by_name("packets").ok_or("no sink")?;

@@ -61,9 +61,13 @@ pub(crate) fn build(
         // through untouched.
         elements.push(element("videoconvert")?);
     }
-    elements.push(sink.clone().upcast());
     let broken = |_| Fault::Broken { said: format!("the {} chain cannot be linked", codec.as_str()) };
     pipeline.add_many(&elements).map_err(broken)?;
+    let sink: gst::Element = sink.clone().upcast();
+    if sink.parent().is_none() {
+        pipeline.add(&sink).map_err(broken)?;
+    }
+    elements.push(sink);
     gst::Element::link_many(&elements).map_err(broken)?;
     // From the end towards the source, so that nothing flows into an element that is not ready.
     for element in elements.iter().rev() {

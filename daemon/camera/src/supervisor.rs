@@ -273,7 +273,10 @@ impl Supervisor {
         }
         drop(connection.permit);
         drop(connection.rtspsrc);
-        self.slot.clear();
+        // The last frame before a fault or the end of a clip is as good as any; one of another source is not.
+        if matches!(ending, Ending::Stop | Ending::Reconfigured) {
+            self.slot.clear();
+        }
         self.reaper.take(connection.pipeline, self.clock.now().mono);
     }
 
