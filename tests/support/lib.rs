@@ -1,1 +1,11 @@
-//! placeholder
+//! What the tests share: test cameras and clocks.
+
+pub mod clock;
+pub mod demo;
+pub mod feed;
+pub mod rtsp;
+pub mod rtsp_stub;
+pub mod site;
+pub mod stills;
+pub mod store;
+pub mod watching;
