@@ -56,7 +56,10 @@ impl Loaded {
     pub fn calibration(&self) -> Result<Calibration, Failure> {
         let contract = self.embedder.embedder().map_err(Failure::wrong)?;
         let path = contract.calibration.as_ref().ok_or_else(|| {
-            Failure::Wrong(format!("the manifest names no calibration for {}; without one nothing can be decided", self.embedder.id))
+            Failure::Wrong(format!(
+                "the manifest names no calibration for {}; without one nothing can be decided",
+                self.embedder.id
+            ))
         })?;
         site::load_calibration(&self.manifest.beside(path), &self.embedder.sha256, &self.preprocessing)
     }

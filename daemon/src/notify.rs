@@ -1,7 +1,7 @@
 //! What the service manager is told, and the watchdog that only a daemon whose every part has moved may feed.
 
-use sekisho_logic::time::Mono;
 use sd_notify::NotifyState;
+use sekisho_logic::time::Mono;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -41,7 +41,11 @@ impl Drop for Beat {
 impl Pulse {
     /// Registers a part. It counts as moved at `at`.
     pub fn register(&self, name: &str, at: Mono) -> Beat {
-        let part = std::sync::Arc::new(Part { name: name.to_owned(), moved_ms: AtomicU64::new(at.as_millis()), gone: AtomicBool::new(false) });
+        let part = std::sync::Arc::new(Part {
+            name: name.to_owned(),
+            moved_ms: AtomicU64::new(at.as_millis()),
+            gone: AtomicBool::new(false),
+        });
         if let Ok(mut parts) = self.parts.lock() {
             parts.retain(|part| !part.gone.load(Ordering::Relaxed));
             parts.push(std::sync::Arc::clone(&part));
@@ -85,6 +89,10 @@ mod tests {
         assert_eq!(pulse.stuck(Mono::from_millis(12_500), Duration::from_secs(10)), ["store"]);
         assert!(pulse.stuck(Mono::from_millis(10_500), Duration::from_secs(10)).is_empty());
         drop(vision);
-        assert_eq!(pulse.stuck(Mono::from_millis(99_000), Duration::from_secs(10)), ["store"], "one that ended is not stuck");
+        assert_eq!(
+            pulse.stuck(Mono::from_millis(99_000), Duration::from_secs(10)),
+            ["store"],
+            "one that ended is not stuck"
+        );
     }
 }

@@ -112,7 +112,10 @@ pub fn read_gallery(
         tracing::warn!(
             "gallery: {} prototypes of {} people come from another network ({:.12}..., preprocessing {}) and are not \
              compared; enrol them again with `sekisho gallery enroll --replace`",
-            other.prototypes, other.people, other.model_digest, other.preprocessing,
+            other.prototypes,
+            other.people,
+            other.model_digest,
+            other.preprocessing,
         );
     }
     if !rows.without_prototype.is_empty() {

@@ -84,17 +84,23 @@ impl Live {
     }
 }
 
-/// How badly a detection fits a predicted box: centre distance in face sizes, plus the change of size; `None` when it
-/// cannot be the same face. At five analysed frames a second somebody walking past close by moves about one face width
-/// between frames, so 1.2 sizes are allowed at once, growing with the gap.
-fn misfit(predicted: Rect, found: Rect, gap: Duration) -> Option<f32> {
+/// Face sizes a face may be from where its track expects it. A face is about 0.16 m wide and people walk at 1.5 m/s, so
+/// between two of five analysed frames a second somebody passing by moves two face widths: a track that was seen once
+/// and has no velocity yet must reach that far. Afterwards only the change of velocity counts.
+const REACH_NEWBORN: f32 = 2.6;
+const REACH_MOVING: f32 = 1.4;
+
+/// How badly a detection fits a track: distance from the expected place in face sizes, plus the change of size; `None`
+/// when it cannot be the same face. Longer gaps allow more.
+fn misfit(track: &Live, at: Mono, found: Rect) -> Option<f32> {
+    let (predicted, gap) = (track.predicted(at), at.since(track.last_seen));
     let size = predicted.area().sqrt().max(found.area().sqrt());
     if size <= 0.0 {
         return None;
     }
     let ratio = found.area().sqrt() / predicted.area().sqrt().max(1e-3);
     let distance = predicted.centre().distance(found.centre()) / size;
-    let reach = 1.2 + gap.as_secs_f32().min(1.0);
+    let reach = if track.sightings == 1 { REACH_NEWBORN } else { REACH_MOVING } + gap.as_secs_f32().min(1.0);
     (distance <= reach && (0.55..=1.8).contains(&ratio)).then(|| distance + ratio.ln().abs())
 }
 
@@ -111,9 +117,8 @@ impl Tracker {
         self.end_lost(at);
         let mut pairs = Vec::new();
         for (t, track) in self.live.iter().enumerate() {
-            let (predicted, gap) = (track.predicted(at), at.since(track.last_seen));
             for (f, face) in faces.iter().enumerate() {
-                if let Some(cost) = misfit(predicted, face.box_in_frame, gap) {
+                if let Some(cost) = misfit(track, at, face.box_in_frame) {
                     pairs.push((cost, t, f));
                 }
             }
@@ -276,6 +281,15 @@ mod tests {
         assert!(tracker.take_ended().is_empty());
         tracker.update(Mono::from_millis(4000), &[]);
         assert_eq!(tracker.take_ended(), [first]);
+    }
+
+    #[test]
+    fn somebody_passing_at_walking_pace_is_one_track() {
+        let mut tracker = Tracker::new(SETTINGS, 1);
+        let step = 20.0 * 1.5 * 0.2 / 0.16;
+        let ids: Vec<_> =
+            (0_u16..6).map(|n| one(&mut tracker, u64::from(n) * 200, 10.0 + f32::from(n) * step)).collect();
+        assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
     }
 
     #[test]

@@ -109,7 +109,8 @@ async fn list(client: &Client, args: &ListArgs) -> Result<(), Failure> {
     let head = ["opened", "stage", "person", "camera", "px", "frames", "llr", "cause", "id"];
     let rows = answer["alerts"].as_array().into_iter().flatten().map(|alert| {
         ["opened", "stage", "person", "camera", "face-px", "frames-used", "llr", "cause", "id"]
-            .map(|name| field(alert, name)).to_vec()
+            .map(|name| field(alert, name))
+            .to_vec()
     });
     line(&table(&head, &rows.collect::<Vec<_>>()));
     Ok(())
@@ -122,34 +123,45 @@ async fn show(client: &Client, args: &ShowArgs) -> Result<(), Failure> {
         json(&alert);
         return Ok(());
     }
-    for name in ["id", "stage", "cause", "person", "list", "camera", "opened", "changed", "expires", "votes-required"] {
+    for name in
+        ["id", "stage", "cause", "person", "list", "camera", "opened", "changed", "expires", "votes-required", "fpir"]
+    {
         line(&format!("{name:<16}{}", field(&alert, name)));
     }
     for (name, evidence) in [("candidate", &alert["candidate"]), ("confirmation", &alert["confirmation"])] {
         if evidence.is_object() {
             line(&format!(
-                "{name:<16}llr {}, cosine {}, {} frames, inter-eye {} px, target FPIR {} a track",
-                field(evidence, "llr"), field(evidence, "cosine"), field(evidence, "frames-used"),
-                field(evidence, "inter-eye-px"), field(evidence, "target-fpir"),
+                "{name:<16}llr {}, cosine {}, {} frames, inter-eye {} px",
+                field(evidence, "llr"),
+                field(evidence, "cosine"),
+                field(evidence, "frames-used"),
+                field(evidence, "face-px"),
             ));
         }
     }
     for vote in alert["votes"].as_array().into_iter().flatten() {
-        line(&format!("vote            {} by {} at {}", field(vote, "verdict"), field(vote, "reviewer"), field(vote, "at")));
+        line(&format!(
+            "vote            {} by {} at {}",
+            field(vote, "verdict"),
+            field(vote, "reviewer"),
+            field(vote, "at")
+        ));
     }
     Ok(())
 }
 
 async fn watch(client: &Client, args: &WatchArgs) -> Result<(), Failure> {
     let path = if args.tracks { "/v1/events?tracks=yes" } else { "/v1/events" };
-    client.events(path, |data| {
-        if args.json.json {
-            line(data);
-        } else if let Ok(event) = serde_json::from_str::<Value>(data) {
-            line(&told(&event));
-        }
-        Next::Listen
-    }).await
+    client
+        .events(path, |data| {
+            if args.json.json {
+                line(data);
+            } else if let Ok(event) = serde_json::from_str::<Value>(data) {
+                line(&told(&event));
+            }
+            Next::Listen
+        })
+        .await
 }
 
 /// An event as one line.
@@ -160,18 +172,32 @@ pub fn told(event: &Value) -> String {
         let person = event["person"].as_str().map(|person| format!(" {person}")).unwrap_or_default();
         return format!(
             "{}  {:<10} track {:<5} {}{person}{reason}, {} of {} faces used, inter-eye {} px",
-            field(event, "ended"), field(event, "camera"), field(event, "track"), field(event, "decision"),
-            field(event, "frames-used"), field(event, "faces"), field(event, "face-px"),
+            field(event, "ended"),
+            field(event, "camera"),
+            field(event, "track"),
+            field(event, "decision"),
+            field(event, "frames-used"),
+            field(event, "faces"),
+            field(event, "face-px"),
         );
     }
     if event["type"] == "missed" {
-        return format!("... {} events were missed: this terminal was too slow; `sekisho alerts list` has them all", field(event, "count"));
+        return format!(
+            "... {} events were missed: this terminal was too slow; `sekisho alerts list` has them all",
+            field(event, "count")
+        );
     }
     let after = &event["after"];
     format!(
         "{}  {:<10} {:<18} {} ({}), inter-eye {} px, {} frames, llr {}, alert {}",
-        field(after, "changed"), field(after, "camera"), field(after, "stage").to_uppercase(), field(after, "person"),
-        field(after, "cause"), field(after, "face-px"), field(after, "frames-used"), field(after, "llr"),
+        field(after, "changed"),
+        field(after, "camera"),
+        field(after, "stage").to_uppercase(),
+        field(after, "person"),
+        field(after, "cause"),
+        field(after, "face-px"),
+        field(after, "frames-used"),
+        field(after, "llr"),
         field(after, "id"),
     )
 }

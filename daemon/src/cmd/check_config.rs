@@ -30,10 +30,16 @@ pub fn run(config: &Path, args: CheckConfigArgs) -> Result<(), Failure> {
     let read = config::load(config);
     if args.json.json {
         let problems = match &read {
-            Err(ConfigError::Invalid(problems)) => problems.list().iter().map(|problem| document!({
-                "line": problem.line, "section": problem.section, "key": problem.key,
-                "wrong": problem.wrong, "allowed": problem.allowed,
-            })).collect(),
+            Err(ConfigError::Invalid(problems)) => problems
+                .list()
+                .iter()
+                .map(|problem| {
+                    document!({
+                        "line": problem.line, "section": problem.section, "key": problem.key,
+                        "wrong": problem.wrong, "allowed": problem.allowed,
+                    })
+                })
+                .collect(),
             Err(ConfigError::Unreadable { cause, .. }) => vec![document!({ "wrong": cause.to_string() })],
             Ok(_) => Vec::new(),
         };

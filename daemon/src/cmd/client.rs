@@ -81,7 +81,10 @@ impl Client {
             })
         });
         let bytes = answer.await.map_err(|_| {
-            Failure::No(format!("{}: no answer to {path} within 10 s; see `systemctl status sekisho`", self.socket.display()))
+            Failure::No(format!(
+                "{}: no answer to {path} within 10 s; see `systemctl status sekisho`",
+                self.socket.display()
+            ))
         })??;
         serde_json::from_slice(&bytes).map_err(|error| {
             Failure::No(format!("{}: the answer to {path} is not JSON ({error})", self.socket.display()))
@@ -117,7 +120,8 @@ impl Client {
             return Ok(response);
         }
         let status = response.status();
-        let bytes = Limited::new(response.into_body(), 65_536).collect().await.map(|b| b.to_bytes()).unwrap_or_default();
+        let bytes =
+            Limited::new(response.into_body(), 65_536).collect().await.map(|b| b.to_bytes()).unwrap_or_default();
         let said = serde_json::from_slice::<Value>(&bytes).ok().and_then(|v| v["error"].as_str().map(str::to_owned));
         Err(Failure::No(said.unwrap_or_else(|| format!("the daemon answered {status} to {path}"))))
     }

@@ -91,8 +91,11 @@ fn enroll(config: &Path, args: &EnrollArgs) -> Result<(), Failure> {
     }
     let mut loaded = Loaded::open(&settings)?;
     let mut eyes = loaded.eyes()?;
-    let bar = if watched() && !args.json.json { ProgressBar::new(args.photos.len() as u64) } else { ProgressBar::hidden() };
-    bar.set_style(ProgressStyle::with_template("  {bar:30} {pos}/{len} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let bar =
+        if watched() && !args.json.json { ProgressBar::new(args.photos.len() as u64) } else { ProgressBar::hidden() };
+    bar.set_style(
+        ProgressStyle::with_template("  {bar:30} {pos}/{len} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
     let (mut files, mut faces) = (Vec::new(), Vec::new());
     for path in &args.photos {
         bar.set_message(path.display().to_string());
@@ -170,13 +173,15 @@ fn list(config: &Path, flag: JsonFlag) -> Result<(), Failure> {
         json(&document!({ "people": people.iter().map(about).collect::<Vec<_>>() }));
         return Ok(());
     }
-    let rows = people.iter().map(|person| vec![
-        person.id.to_string(),
-        person.list.to_string(),
-        person.status.as_str().to_owned(),
-        person.photos.to_string(),
-        person.enrolled.to_rfc3339(),
-    ]);
+    let rows = people.iter().map(|person| {
+        vec![
+            person.id.to_string(),
+            person.list.to_string(),
+            person.status.as_str().to_owned(),
+            person.photos.to_string(),
+            person.enrolled.to_rfc3339(),
+        ]
+    });
     line(&table(&["person", "list", "status", "photos", "enrolled"], &rows.collect::<Vec<_>>()));
     Ok(())
 }

@@ -4,8 +4,8 @@ use super::output::{json, line, table};
 use super::{Failure, JsonFlag, chain};
 use clap::Subcommand;
 use sekisho_vision::manifest::Manifest;
-use sekisho_vision::session::Runtime;
 use sekisho_vision::manifest::Usage;
+use sekisho_vision::session::Runtime;
 use sekisho_vision::verify::verify;
 use serde_json::json as document;
 use std::path::Path;
@@ -40,13 +40,15 @@ pub fn run(config: &Path, verb: ModelsVerb) -> Result<(), Failure> {
             "valid": bad.is_empty(),
         }));
     } else {
-        let rows = reports.iter().map(|report| vec![
-            report.id.clone(),
-            report.role.to_string(),
-            report.licence.clone(),
-            usage(report.usage).to_owned(),
-            if report.fault.is_none() { "valid".into() } else { "REFUSED".into() },
-        ]);
+        let rows = reports.iter().map(|report| {
+            vec![
+                report.id.clone(),
+                report.role.to_string(),
+                report.licence.clone(),
+                usage(report.usage).to_owned(),
+                if report.fault.is_none() { "valid".into() } else { "REFUSED".into() },
+            ]
+        });
         line(&table(&["network", "role", "licence", "usage", "state"], &rows.collect::<Vec<_>>()));
     }
     if bad.is_empty() { Ok(()) } else { Err(Failure::No(bad.join("\n"))) }

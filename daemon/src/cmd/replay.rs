@@ -120,7 +120,10 @@ impl Replay {
             Some(ms) if watched() && !self.json => ProgressBar::new(ms),
             _ => ProgressBar::hidden(),
         };
-        bar.set_style(ProgressStyle::with_template("  {bar:30} {percent} % {msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_style(
+            ProgressStyle::with_template("  {bar:30} {percent} % {msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
         bar.set_message(clip.display().to_string());
         let mut last: Option<FrameStamp> = None;
         for frame in reader {
@@ -185,7 +188,9 @@ impl Replay {
             let entry = outcomes.entry(format!("{}{reason}", verdict.outcome.as_str())).or_default();
             *entry = (entry.0 + 1, entry.1.max(verdict.inter_eye_px));
         }
-        let rows = outcomes.iter().map(|(outcome, (tracks, px))| vec![outcome.clone(), tracks.to_string(), format!("{px:.1}")]);
+        let rows = outcomes
+            .iter()
+            .map(|(outcome, (tracks, px))| vec![outcome.clone(), tracks.to_string(), format!("{px:.1}")]);
         line(&format!("\n{}: {} tracks", clip.display(), self.verdicts.len()));
         line(&table(&["outcome", "tracks", "largest median inter-eye px"], &rows.collect::<Vec<_>>()));
         let stages: Vec<_> = self.stages.iter().map(|(stage, count)| format!("{} {count}", stage.as_str())).collect();

@@ -37,18 +37,27 @@ pub fn run(config: &Path, args: &StatusArgs) -> Result<(), Failure> {
 }
 
 fn print(status: &Value, cameras: &Value) {
-    line(&format!("sekisho {} {}, up {} s", field(status, "version"), field(status, "state"), field(status, "uptime-s")));
+    line(&format!(
+        "sekisho {} {}, up {} s",
+        field(status, "version"),
+        field(status, "state"),
+        field(status, "uptime-s")
+    ));
     let (models, gallery) = (&status["models"], &status["gallery"]);
     line(&format!(
         "  networks     {} + {} on {} ({})",
-        field(&models["detector"], "id"), field(&models["embedder"], "id"), field(models, "device"),
+        field(&models["detector"], "id"),
+        field(&models["embedder"], "id"),
+        field(models, "device"),
         field(&models["embedder"], "usage"),
     ));
     line(&format!("  calibration  {}", field(&status["calibration"], "id")));
     for threshold in status["thresholds"].as_array().into_iter().flatten() {
         line(&format!(
             "  list {:<8}target FPIR {} per mille per track, confirmed by {}",
-            field(threshold, "list"), field(threshold, "target-fpir-per-mille"), field(threshold, "confirm"),
+            field(threshold, "list"),
+            field(threshold, "target-fpir-per-mille"),
+            field(threshold, "confirm"),
         ));
     }
     line(&format!("  gallery      {} people (revision {})", field(gallery, "people"), field(gallery, "revision")));
@@ -57,7 +66,9 @@ fn print(status: &Value, cameras: &Value) {
     let delay = &status["candidate-delay-ms"];
     line(&format!(
         "  first usable face to candidate  p50 {} ms, p95 {} ms over {}",
-        field(delay, "p50"), field(delay, "p95"), field(delay, "count"),
+        field(delay, "p50"),
+        field(delay, "p95"),
+        field(delay, "count"),
     ));
     line("");
     line(&camera_table(cameras));

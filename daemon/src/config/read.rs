@@ -175,12 +175,12 @@ fn detect(reader: &mut Reader<'_, '_>) -> DetectSettings {
 
 fn quality(reader: &mut Reader<'_, '_>) -> QualitySettings {
     QualitySettings {
-        sharpness_min: reader.number("sharpness-min", (0.0, 1.0), 0.05),
+        sharpness_min: reader.number("sharpness-min", (0.0, 1.0), 0.02),
         yaw_deg_max: reader.number("yaw-deg-max", (5.0, 90.0), 45.0),
         roll_deg_max: reader.number("roll-deg-max", (5.0, 90.0), 35.0),
-        brightness_min: reader.number("brightness-min", (0.0, 1.0), 0.08),
+        brightness_min: reader.number("brightness-min", (0.0, 1.0), 0.04),
         brightness_max: reader.number("brightness-max", (0.0, 1.0), 0.95),
-        contrast_min: reader.number("contrast-min", (0.0, 1.0), 0.04),
+        contrast_min: reader.number("contrast-min", (0.0, 1.0), 0.02),
     }
 }
 
@@ -202,7 +202,7 @@ fn decide(reader: &mut Reader<'_, '_>) -> DecideSettings {
         looks: reader.ascending("candidate-looks-frames", frames, &[3, 6, 12]),
         confirm_looks: reader.ascending("confirm-looks-frames", frames, &[3, 6]),
         runner_up_llr_min: reader.number("runner-up-llr-min", (0.0, 50.0), 2.0),
-        not_enrolled_llr_max: reader.number("not-enrolled-llr-max", llr, -4.0),
+        not_enrolled_llr_max: reader.number("not-enrolled-llr-max", llr, -2.0),
         withdraw_llr_max: reader.number("withdraw-llr-max", llr, 0.0),
         visit_gap: reader.seconds("visit-gap-s", (1, 86_400), 60),
         candidate_expires: reader.seconds("candidate-expires-s", (1, 3600), 30),

@@ -116,7 +116,10 @@ impl<J: Journal> DecideLoop<J> {
         held.flush(&self.journal);
         self.pin(held.events.len());
         if !held.events.is_empty() {
-            tracing::error!("decide: {} alert events could not be handed to the store before the stop", held.events.len());
+            tracing::error!(
+                "decide: {} alert events could not be handed to the store before the stop",
+                held.events.len()
+            );
         }
     }
 
@@ -126,7 +129,11 @@ impl<J: Journal> DecideLoop<J> {
             Order::Faces(frame) => self.watcher.on_faces(now, &frame),
             Order::CameraLost(camera) => self.watcher.on_camera_lost(&camera),
             Order::Gallery(gallery) => {
-                tracing::info!("gallery: {} people in force (revision {})", gallery.members().len(), gallery.revision());
+                tracing::info!(
+                    "gallery: {} people in force (revision {})",
+                    gallery.members().len(),
+                    gallery.revision()
+                );
                 self.watcher.on_gallery(now, gallery)
             }
             Order::Policy(policy) => {
@@ -155,8 +162,13 @@ impl<J: Journal> DecideLoop<J> {
                     let after = &event.after;
                     tracing::info!(
                         "{}: alert {} {} is {} ({}), inter-eye {:.1} px, {} frames",
-                        after.camera, after.id, after.person, after.stage.as_str(), after.cause.as_str(),
-                        after.candidate.inter_eye_px, after.candidate.frames_used,
+                        after.camera,
+                        after.id,
+                        after.person,
+                        after.stage.as_str(),
+                        after.cause.as_str(),
+                        after.candidate.inter_eye_px,
+                        after.candidate.frames_used,
                     );
                     self.board.count_stage(&after.camera, after.stage);
                     held.push(*event);

@@ -74,14 +74,20 @@ impl Look {
     /// When the next frame is due.
     #[must_use]
     pub fn due_in(&self, at: Mono) -> Duration {
-        self.last_analysed.map_or(Duration::ZERO, |last| self.interval.saturating_sub(at.since(last) + self.interval / 10))
+        self.last_analysed
+            .map_or(Duration::ZERO, |last| self.interval.saturating_sub(at.since(last) + self.interval / 10))
     }
 
     /// Sees what there is in one frame.
     ///
     /// # Errors
     /// [`AnalyserError`] when a network failed; the frame is skipped.
-    pub fn see(&mut self, eyes: &mut Eyes, view: &FrameView<'_>, stamp: FrameStamp) -> Result<FrameFaces, AnalyserError> {
+    pub fn see(
+        &mut self,
+        eyes: &mut Eyes,
+        view: &FrameView<'_>,
+        stamp: FrameStamp,
+    ) -> Result<FrameFaces, AnalyserError> {
         let at = stamp.mono;
         self.last_analysed = Some(at);
         let expected: Vec<_> = self.tracker.expected(at).collect();

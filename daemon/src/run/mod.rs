@@ -22,8 +22,8 @@ use crate::config::Settings;
 use crate::config::settings::SinkKind;
 use crate::eyes::Loaded;
 use crate::notify::{self, Pulse};
-use crate::site;
 use crate::sink::event_log::EventLog;
+use crate::site;
 use crate::status::access::AccessRules;
 use crate::status::board::Board;
 use crate::status::routes::{App, router};
@@ -38,7 +38,9 @@ use sd_notify::NotifyState;
 use sekisho_camera::slot::Signal;
 use sekisho_logic::time::{Clock, Now};
 use sekisho_logic::watcher::Watcher;
-use sekisho_store::{CommittedEvent, InstanceLock, LastRun, OpenAlert, RunInfo, Store, StoreHandle, StoreThread, WorkerSettings};
+use sekisho_store::{
+    CommittedEvent, InstanceLock, LastRun, OpenAlert, RunInfo, Store, StoreHandle, StoreThread, WorkerSettings,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -82,7 +84,13 @@ struct Sinks {
 }
 
 impl Sinks {
-    fn start(&mut self, settings: &Settings, store: &StoreHandle, clock: &Arc<dyn Clock>, pulse: &Pulse) -> Result<(), Failure> {
+    fn start(
+        &mut self,
+        settings: &Settings,
+        store: &StoreHandle,
+        clock: &Arc<dyn Clock>,
+        pulse: &Pulse,
+    ) -> Result<(), Failure> {
         for (name, sink) in &settings.sinks {
             let name = name.as_str();
             if self.running.contains_key(name) {
@@ -126,21 +134,26 @@ fn access_rules(settings: &Settings) -> AccessRules {
 /// What status says about thresholds.
 fn thresholds(settings: &Settings) -> Value {
     let policy = site::policy(settings);
-    let lists = policy.lists.iter().map(|(name, list)| json!({
-        "list": name,
-        "target-fpir-per-mille": list.target_fpir * 1000.0,
-        "confirm": match list.confirm {
-            sekisho_logic::policy::ConfirmBy::Machine => "machine",
-            sekisho_logic::policy::ConfirmBy::Human => "human",
-            sekisho_logic::policy::ConfirmBy::TwoPerson => "two-person",
-        },
-    }));
+    let lists = policy.lists.iter().map(|(name, list)| {
+        json!({
+            "list": name,
+            "target-fpir-per-mille": list.target_fpir * 1000.0,
+            "confirm": match list.confirm {
+                sekisho_logic::policy::ConfirmBy::Machine => "machine",
+                sekisho_logic::policy::ConfirmBy::Human => "human",
+                sekisho_logic::policy::ConfirmBy::TwoPerson => "two-person",
+            },
+        })
+    });
     Value::Array(lists.collect())
 }
 
 fn vision_workers(settings: &Settings) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    settings.daemon.vision_workers.map_or(cores.saturating_sub(1).max(1), |count| usize::try_from(count).unwrap_or(1).max(1))
+    settings
+        .daemon
+        .vision_workers
+        .map_or(cores.saturating_sub(1).max(1), |count| usize::try_from(count).unwrap_or(1).max(1))
 }
 
 fn begin_run(store: &mut Store, now: Now) -> Result<(), Failure> {
@@ -255,8 +268,14 @@ impl Daemon {
             thresholds: RwLock::new(thresholds(&settings)),
             board,
             clock: Arc::clone(&clock),
-            cameras: { let fleet = Arc::clone(&fleet); Box::new(move || fleet.statuses()) },
-            store: { let store = store.clone(); Box::new(move || store.health()) },
+            cameras: {
+                let fleet = Arc::clone(&fleet);
+                Box::new(move || fleet.statuses())
+            },
+            store: {
+                let store = store.clone();
+                Box::new(move || store.health())
+            },
             socket: Arc::clone(&counts),
         });
         let app = App { sources: Arc::clone(&sources), alerts, verdicts, orders: orders.clone(), store: store.clone() };
@@ -264,8 +283,21 @@ impl Daemon {
         let (stop_socket, stop) = watch::channel(false);
         tokio::spawn(server::serve(listener, router(app.clone()), rules, counts, stop));
         Ok(Self {
-            settings, clock, store, orders, fleet, sources, subscriptions, access, stop_socket, sinks, pulse, decide,
-            gallery, app, _lock: lock,
+            settings,
+            clock,
+            store,
+            orders,
+            fleet,
+            sources,
+            subscriptions,
+            access,
+            stop_socket,
+            sinks,
+            pulse,
+            decide,
+            gallery,
+            app,
+            _lock: lock,
         })
     }
 
@@ -305,7 +337,10 @@ impl Daemon {
         drop(self.app);
         let report = self.store.stop(STORE_PATIENCE);
         if report.events_unsaved > 0 {
-            tracing::error!("{} alert events could not be written and are lost: the disk refused them", report.events_unsaved);
+            tracing::error!(
+                "{} alert events could not be written and are lost: the disk refused them",
+                report.events_unsaved
+            );
         }
         if let Err(error) = std::fs::remove_file(&self.settings.daemon.socket) {
             tracing::debug!("{}: {error}", self.settings.daemon.socket.display());

@@ -57,11 +57,8 @@ impl Daemon {
             let anew = plan.vision == Change::Differs
                 || plan.cameras_added.contains(id)
                 || plan.cameras_reconnected.contains(id);
-            let done = if anew {
-                self.fleet.watch(new, id, its, &places)
-            } else {
-                self.fleet.refresh(id, its, &places)
-            };
+            let done =
+                if anew { self.fleet.watch(new, id, its, &places) } else { self.fleet.refresh(id, its, &places) };
             if let Err(error) = done {
                 tracing::error!("reload: {error}; the camera stays as it was");
             }

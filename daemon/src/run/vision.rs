@@ -9,8 +9,8 @@ use sekisho_logic::id::CameraId;
 use sekisho_logic::time::Clock;
 use sekisho_vision::analyser::Eyes;
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use std::time::Duration;
 
 /// Without a frame, a worker wakes this often to show that it is alive and to see whether cameras came or went.

@@ -50,13 +50,7 @@ impl EventLog {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn spawn(
-        name: &str,
-        path: &Path,
-        store: StoreHandle,
-        clock: Arc<dyn Clock>,
-        beat: Beat,
-    ) -> io::Result<Self> {
+    pub fn spawn(name: &str, path: &Path, store: StoreHandle, clock: Arc<dyn Clock>, beat: Beat) -> io::Result<Self> {
         let (wake, wakes) = sync_channel(1);
         let worker = Worker { name: name.to_owned(), path: path.to_owned(), store, clock, beat, failing: false };
         let thread = std::thread::Builder::new().name(format!("sink-{name}")).spawn(move || worker.run(&wakes))?;
@@ -154,7 +148,11 @@ impl Worker {
         match flat(self.store.call(move |store| store.mark_delivered(&name, &ids, now))) {
             Ok(_) => true,
             Err(error) => {
-                tracing::warn!("sink {}: {} events were written but not ticked off ({error}); they will be written again", self.name, items.len());
+                tracing::warn!(
+                    "sink {}: {} events were written but not ticked off ({error}); they will be written again",
+                    self.name,
+                    items.len()
+                );
                 false
             }
         }
@@ -162,7 +160,11 @@ impl Worker {
 
     fn note_failure(&mut self, items: &[OutboxItem], error: &io::Error) {
         if !std::mem::replace(&mut self.failing, true) {
-            tracing::error!("sink {}: {}: {error}; events stay in the outbox and are tried again", self.name, self.path.display());
+            tracing::error!(
+                "sink {}: {}: {error}; events stay in the outbox and are tried again",
+                self.name,
+                self.path.display()
+            );
         }
         let ids: Vec<_> = items.iter().map(|item| item.event.event_id()).collect();
         let (name, now, why) = (self.name.clone(), self.clock.now().wall, error.to_string());

@@ -62,7 +62,12 @@ pub fn render(reading: &Reading) -> String {
     whole(&mut page, "gallery_people", "Enrolled people in force.", real(reading.decide.gallery_people as u64));
     whole(&mut page, "tracks_live", "Tracks in flight.", real(reading.decide.tracks.len() as u64));
     whole(&mut page, "resident_memory_bytes", "Resident memory.", real(reading.memory_bytes));
-    whole(&mut page, "frames_shed_total", "Analysed frames dropped before deciding.", real(reading.faces_dropped_total));
+    whole(
+        &mut page,
+        "frames_shed_total",
+        "Analysed frames dropped before deciding.",
+        real(reading.faces_dropped_total),
+    );
     let delay = page.metric("candidate_delay_seconds", "First usable face to candidate, last 1024.");
     for (quantile, ms) in [("0.5", reading.delays.p50_ms), ("0.95", reading.delays.p95_ms)] {
         delay.get_or_create(&vec![("quantile", quantile.into())]).set(real(ms) / 1000.0);

@@ -157,7 +157,8 @@ async fn alerts(State(app): State<App>, Query(query): Query<AlertsQuery>) -> Res
 async fn alert(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
     let wanted = AlertId(id.clone());
     let found = ask(&app.store, move |store| store.alert(&wanted)).await?;
-    let missing = || Refusal(StatusCode::NOT_FOUND, format!("there is no alert {id:?}; `sekisho alerts list` has them"));
+    let missing =
+        || Refusal(StatusCode::NOT_FOUND, format!("there is no alert {id:?}; `sekisho alerts list` has them"));
     let mut answer = wire::alert(&found.ok_or_else(missing)?.record);
     answer["schema-version"] = json!(SCHEMA_VERSION);
     Ok(Json(answer))

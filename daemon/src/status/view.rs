@@ -94,13 +94,16 @@ impl Sources {
     #[must_use]
     pub fn cameras(&self) -> Value {
         let (decide, verdicts) = (self.board.decide(), self.board.verdicts());
-        let cameras: Vec<_> = (self.cameras)().into_iter().map(|(id, status)| {
-            let mut view = camera_json(&id, &status);
-            counts_into(&mut view, verdicts.get(&id));
-            let tracks: Vec<_> = decide.tracks.iter().filter(|track| track.camera == id).collect();
-            view.insert("tracks".into(), json!(tracks));
-            Value::Object(view)
-        }).collect();
+        let cameras: Vec<_> = (self.cameras)()
+            .into_iter()
+            .map(|(id, status)| {
+                let mut view = camera_json(&id, &status);
+                counts_into(&mut view, verdicts.get(&id));
+                let tracks: Vec<_> = decide.tracks.iter().filter(|track| track.camera == id).collect();
+                view.insert("tracks".into(), json!(tracks));
+                Value::Object(view)
+            })
+            .collect();
         json!({ "schema-version": SCHEMA_VERSION, "cameras": cameras })
     }
 
@@ -124,7 +127,8 @@ fn counts_into(view: &mut Map<String, Value>, counts: Option<&VerdictCounts>) {
     let counts = counts.unwrap_or(&empty);
     let undecided: Map<_, _> =
         counts.not_decidable.iter().map(|(why, count)| (why.as_str().to_owned(), json!(count))).collect();
-    let unfit: Map<_, _> = counts.faces_unfit.iter().map(|(why, count)| (why.as_str().to_owned(), json!(count))).collect();
+    let unfit: Map<_, _> =
+        counts.faces_unfit.iter().map(|(why, count)| (why.as_str().to_owned(), json!(count))).collect();
     let stages: Map<_, _> = Stage::ALL
         .iter()
         .filter_map(|stage| Some((stage.as_str().to_owned(), json!(counts.stages.get(stage)?))))
@@ -132,11 +136,14 @@ fn counts_into(view: &mut Map<String, Value>, counts: Option<&VerdictCounts>) {
     view.insert("faces".into(), json!(counts.faces));
     view.insert("faces-unfit".into(), Value::Object(unfit));
     view.insert("alert-events".into(), Value::Object(stages));
-    view.insert("verdicts".into(), json!({
-        "identified": counts.identified,
-        "not-enrolled": counts.not_enrolled,
-        "not-decidable": undecided,
-    }));
+    view.insert(
+        "verdicts".into(),
+        json!({
+            "identified": counts.identified,
+            "not-enrolled": counts.not_enrolled,
+            "not-decidable": undecided,
+        }),
+    );
 }
 
 fn camera_json(id: &CameraId, status: &CameraStatus) -> Map<String, Value> {

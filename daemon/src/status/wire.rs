@@ -5,7 +5,7 @@
 //! embedding.
 
 use sekisho_logic::outcome::TrackVerdict;
-use sekisho_logic::record::{AlertEvent, AlertRecord};
+use sekisho_logic::record::{AlertEvent, AlertRecord, EvidenceRecord};
 use serde_json::{Value, json};
 
 /// Version of every JSON document this daemon emits. Fields may be added without raising it.
@@ -36,13 +36,28 @@ pub fn alert(record: &AlertRecord) -> Value {
         "fpir": latest.target_fpir,
         "face-px": round(latest.inter_eye_px),
         "frames-used": latest.frames_used,
-        "frames-unfit": latest.frames_unfit.iter().map(|(why, n)| (why.clone(), json!(n)))
-            .collect::<serde_json::Map<_, _>>(),
+        "frames-unfit": counts(&latest.frames_unfit),
         "model-digest": latest.model_digest,
         "calibration-id": latest.calibration_id,
-        "candidate": record.candidate,
-        "confirmation": record.confirmation,
+        "candidate": evidence(&record.candidate),
+        "confirmation": record.confirmation.as_ref().map(evidence),
     })
+}
+
+/// The numbers behind one stage. What both stages share (network, calibration, target) stands in the alert itself.
+fn evidence(evidence: &EvidenceRecord) -> Value {
+    json!({
+        "cosine": (f64::from(evidence.cosine) * 10_000.0).round() / 10_000.0,
+        "llr": round(evidence.llr),
+        "runner-up-gap": evidence.runner_up_gap.map(round),
+        "face-px": round(evidence.inter_eye_px),
+        "frames-used": evidence.frames_used,
+        "frames-unfit": counts(&evidence.frames_unfit),
+    })
+}
+
+fn counts(unfit: &[(String, u32)]) -> Value {
+    Value::Object(unfit.iter().map(|(why, count)| (why.clone(), json!(count))).collect())
 }
 
 /// One change of one alert.
