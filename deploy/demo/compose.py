@@ -26,7 +26,7 @@ EYES_M = {"collins": 1.55, "hopper": 1.52, "obama": 1.70, "biden": 1.68, "einste
 ENROLLED = {
     "collins": {"name": "Eileen Collins", "photo": "astronaut.png", "shown": "the same photograph"},
     "hopper": {"name": "Grace Hopper", "photo": "grace_hopper.jpg", "shown": "the same photograph"},
-    "obama": {"name": "Barack Obama", "photo": "obama.jpg", "shown": "another photograph (obama3.jpg)"},
+    "obama": {"name": "Barack Obama", "photo": "obama.jpg", "shown": "another photograph, obama3.jpg"},
 }
 
 # Who comes when and along which path: (seconds after `start`, metres to the right, metres ahead). A path that ends at
@@ -42,7 +42,7 @@ VISITS = {
     ],
     "yard": [
         {"who": "einstein", "start": 1.0, "path": [(0, -4.9, 9.5), (4.5, -1.2, 6.2), (7.5, 0.1, 3.6), (9.0, 0.2, 2.9), (10.2, 0.2, 2.8), (12.4, 2.1, 2.3)]},
-        {"who": "hopper", "start": 13.0, "path": [(0, 4.9, 9.5), (4.5, 1.5, 6.3), (7.5, 0.1, 3.3), (9.2, 0.0, 2.4), (10.4, 0.0, 2.3), (12.4, -0.2, 1.2), (13.2, -0.2, 0.75)]},
+        {"who": "hopper", "start": 13.0, "path": [(0, 4.9, 9.5), (4.0, 1.5, 6.3), (6.2, 0.1, 2.9), (8.0, 0.0, 2.25), (10.2, 0.0, 2.1), (12.2, -0.2, 1.2), (13.0, -0.2, 0.75)]},
         {"who": "kramers", "start": 25.4, "path": [(0, -4.9, 9.8), (4.5, -1.0, 6.4), (8.0, 0.9, 3.4), (9.0, 1.0, 3.2), (11.2, 2.8, 2.7)]},
         {"who": "collins", "start": 26.6, "path": [(0, 4.9, 9.8), (4.3, 1.3, 6.4), (7.2, -0.2, 3.3), (9.0, -0.3, 2.4), (10.2, -0.3, 2.3), (12.2, -0.3, 1.2), (13.0, -0.3, 0.75)]},
         {"who": "piccard", "start": 40.0, "path": [(0, -5.1, 8.4), (8.0, 5.1, 8.0)]},
