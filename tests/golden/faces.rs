@@ -1,6 +1,6 @@
 //! Faces of people in photographs in the public domain: found, aligned and embedded as when the numbers were kept.
 
-use crate::picture::{Frame, resized, scene, shrunk};
+use crate::picture::{Frame, resized, scene, shrunk, whole};
 use crate::{eyes, eyes_with, manifest, photo, root};
 use sekisho_logic::embedding::Embedding;
 use sekisho_logic::face::Alignment;
@@ -142,7 +142,7 @@ fn photographs_that_enrol_nobody_say_why() {
 fn astronaut(photo: &RgbImage, eyes_apart: f32, inter_eye_px: f32) -> RgbImage {
     let factor = eyes_apart / inter_eye_px;
     let head = Rect::new(120.0, 0.0, 210.0, 230.0);
-    let size = ((head.width / factor) as usize, (head.height / factor) as usize);
+    let size = (whole(head.width / factor), whole(head.height / factor));
     resized(Pixels::Rgb(photo.view()), head, size)
 }
 
@@ -222,7 +222,7 @@ fn blur_lowers_sharpness_of_a_real_face_and_size_hardly_does() {
         // Shrunk to 5 px between the eyes and enlarged again: blur that hurts.
         let tiny = shrunk(photo.pixels(), full.inter_eye_px / 5.0);
         let (width, height) = Pixels::Rgb(tiny.view()).size_px();
-        let size = ((width * 6.0) as usize, (height * 6.0) as usize);
+        let size = (whole(width * 6.0), whole(height * 6.0));
         let blurred = resized(tiny.view().into(), Rect::new(0.0, 0.0, width, height), size);
         let blurred = enrolment::find(&mut eyes, blurred.view().into(), &limits).map(|found| found.quality.sharpness);
         eprintln!("{name}: sharpness {:.3}, at 40, 20, 10 px {sizes:.3?}, blurred {blurred:.3?}", full.sharpness);

@@ -58,7 +58,18 @@ impl Frame {
 }
 
 fn byte(value: f32) -> u8 {
-    (value + 0.5).clamp(0.0, 255.0) as u8
+    #[expect(clippy::cast_possible_truncation, reason = "clamped to a byte")]
+    {
+        (value + 0.5).clamp(0.0, 255.0) as u8
+    }
+}
+
+/// A length in whole pixels, rounded down.
+pub(crate) fn whole(length: f32) -> usize {
+    #[expect(clippy::cast_possible_truncation, reason = "clamped to what a picture can have")]
+    {
+        length.clamp(0.0, 65_535.0) as usize
+    }
 }
 
 /// The region of a picture in another size.
@@ -73,7 +84,7 @@ pub(crate) fn resized(pixels: Pixels<'_>, region: Rect, size: (usize, usize)) ->
 /// All of a picture, `factor` times smaller.
 pub(crate) fn shrunk(pixels: Pixels<'_>, factor: f32) -> RgbImage {
     let (width, height) = pixels.size_px();
-    let size = ((width / factor) as usize / 2 * 2, (height / factor) as usize / 2 * 2);
+    let size = (whole(width / factor) / 2 * 2, whole(height / factor) / 2 * 2);
     let region = Rect::new(0.0, 0.0, size.0 as f32 * factor, size.1 as f32 * factor);
     resized(pixels, region, size)
 }
@@ -84,8 +95,8 @@ pub(crate) fn scene(face: Option<&RgbImage>, places: &[(usize, usize)]) -> RgbIm
     let mut bytes = Vec::with_capacity(width * height * 3);
     for y in 0..height {
         for x in 0..width {
-            let grain = (x * 73 ^ y * 151) % 7;
-            bytes.extend([((x / 40 * 17 + y / 30 * 29) % 60 + 70 + grain) as u8; 3]);
+            let grain = ((x * 73) ^ (y * 151)) % 7;
+            bytes.extend([u8::try_from((x / 40 * 17 + y / 30 * 29) % 60 + 70 + grain).expect("below 137"); 3]);
         }
     }
     for (left, top) in places {

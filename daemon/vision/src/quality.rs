@@ -18,7 +18,7 @@ const CELL: usize = CROP_PX / GRID;
 const FACE: (std::ops::Range<usize>, std::ops::Range<usize>) = (5..23, 5..27);
 
 /// High-frequency ratio that counts as fully sharp: that of in-focus portrait photographs.
-const RATIO_SHARP: f32 = 1.0;
+const RATIO_SHARP: f32 = 2.0;
 
 /// Contrast (of 0..=1) below which sharpness is undefined: a flat crop has no edges to be sharp.
 const CONTRAST_FLAT: f32 = 0.01;

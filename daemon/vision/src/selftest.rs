@@ -1,8 +1,8 @@
 //! Every network is run once on a picture made of arithmetic before it is trusted: the answer must have the declared
 //! shape, be finite and, where the manifest names a golden file, point the same way as the stored answer.
 
-use crate::manifest::{Dim, Role};
-use crate::session::Session;
+use crate::manifest::{Dim, OutputContract, Role};
+use crate::session::{RunError, Session};
 use std::path::Path;
 
 /// Cosine with the stored answer below which another computation is at work. Libraries and vector widths differ in the
@@ -60,22 +60,33 @@ pub fn test_shape(session: &Session, batch: usize) -> [usize; 4] {
     [side(&shape[0], batch), 3, side(&shape[2], FREE_SIDE_PX), side(&shape[3], FREE_SIDE_PX)]
 }
 
+/// What the network answers to the test picture at one output.
+///
+/// # Errors
+/// [`RunError`] when the run fails, the shape is not the declared one or a value is not finite.
+pub fn answer(session: &mut Session, shape: [usize; 4], output: &str) -> Result<Vec<f32>, RunError> {
+    let entry = session.entry().clone();
+    let declared = entry.outputs.iter().find(|declared| declared.name == output);
+    let expected = declared.map(|declared| expected_shape(declared, shape)).unwrap_or_default();
+    let picture = test_picture(shape);
+    session.run(shape, &picture)?.finite_tensor(output, &expected).map(<[f32]>::to_vec)
+}
+
+fn expected_shape(output: &OutputContract, shape: [usize; 4]) -> Vec<usize> {
+    let size = |(at, dim): (usize, &Dim)| match dim {
+        Dim::Fixed(size) => *size,
+        Dim::Free(_) if at == 0 => shape[0],
+        Dim::Free(_) => anchors(&output.name, shape),
+    };
+    output.shape.iter().enumerate().map(size).collect()
+}
+
 fn check(session: &mut Session, shape: [usize; 4], golden: Option<&Golden>) -> Result<(), String> {
     let entry = session.entry().clone();
     let picture = test_picture(shape);
     let answer = session.run(shape, &picture).map_err(|e| e.to_string())?;
     for output in &entry.outputs {
-        let expected: Vec<usize> = output
-            .shape
-            .iter()
-            .enumerate()
-            .map(|(at, dim)| match dim {
-                Dim::Fixed(size) => *size,
-                Dim::Free(_) if at == 0 => shape[0],
-                Dim::Free(_) => anchors(&output.name, shape),
-            })
-            .collect();
-        let values = answer.finite_tensor(&output.name, &expected).map_err(|e| e.to_string())?;
+        let values = answer.finite_tensor(&output.name, &expected_shape(output, shape)).map_err(|e| e.to_string())?;
         if let Some(golden) = golden.filter(|golden| golden.output == output.name) {
             golden.compare(values)?;
         }

@@ -44,6 +44,22 @@ fn weak_and_infinite_cells_are_no_faces() {
 }
 
 #[test]
+fn neighbouring_cells_measure_one_face_together() {
+    let mut faces = vec![
+        face(100.0, 100.0, 40.0, 50.0, 0.9),
+        face(103.0, 100.0, 40.0, 50.0, 0.6),
+        // Overlaps too much to be another face and too little to be the same measurement.
+        face(112.0, 112.0, 40.0, 50.0, 0.7),
+        face(200.0, 100.0, 40.0, 50.0, 0.8),
+    ];
+    keep_best(&mut faces, NMS_IOU);
+    assert_eq!(faces.len(), 2);
+    assert!((faces[0].score - 0.9).abs() < 1e-6 && (faces[1].score - 0.8).abs() < 1e-6);
+    assert!((faces[0].box_in_frame.x - 101.2).abs() < 1e-3, "{:?}", faces[0].box_in_frame);
+    assert!((faces[0].landmarks_in_frame[2].x - 121.2).abs() < 1e-3);
+}
+
+#[test]
 fn the_same_face_in_two_regions_is_reported_once_and_whole() {
     let whole = Sighting { face: face(100.0, 100.0, 40.0, 50.0, 0.7), cut: Cut::No };
     let half = Sighting { face: face(100.0, 100.0, 40.0, 22.0, 0.9), cut: Cut::AtRegion };
@@ -56,15 +72,18 @@ fn the_same_face_in_two_regions_is_reported_once_and_whole() {
 
 proptest! {
     #[test]
-    fn what_is_kept_does_not_overlap_and_the_best_stays(
+    fn the_best_score_stays_and_faces_stay_where_they_were(
         list in prop::collection::vec((0.0_f32..300.0, 0.0_f32..200.0, 5.0_f32..80.0, 5.0_f32..80.0, 0.0_f32..1.0), 1..60),
     ) {
         let mut faces: Vec<_> = list.iter().map(|(x, y, w, h, s)| face(*x, *y, *w, *h, *s)).collect();
         let best = faces.iter().map(|f| f.score).fold(0.0, f32::max);
         keep_best(&mut faces, NMS_IOU);
         prop_assert!((faces[0].score - best).abs() < f32::EPSILON);
-        for (i, a) in faces.iter().enumerate() {
-            prop_assert!(faces[..i].iter().all(|b| a.box_in_frame.iou(b.box_in_frame) <= NMS_IOU));
+        prop_assert!(faces.len() <= list.len());
+        for face in faces {
+            // A mean of boxes lies among them.
+            let near = |(x, y, w, h, _): &(f32, f32, f32, f32, f32)| face.box_in_frame.iou(Rect::new(*x, *y, *w, *h)) > 0.3;
+            prop_assert!(list.iter().any(near));
         }
     }
 

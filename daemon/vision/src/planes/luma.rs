@@ -35,7 +35,8 @@ impl SmallLuma {
             for row in 0..block {
                 let begin = (line * block + row) * luma.stride;
                 for (sum, sample) in self.sums.iter_mut().zip(&luma.bytes[begin..begin + used]) {
-                    *sum += u16::from(*sample);
+                    // Wrapping, because the overflow check of debug builds keeps this loop from being vectorised.
+                    *sum = sum.wrapping_add(u16::from(*sample));
                 }
             }
             let averages = self.sums.chunks_exact(block).map(|block| {
