@@ -58,7 +58,7 @@ class Run:
     threads: int = 2
     workers: int = 1
     device: str = "auto"
-    # bfloat16 autocast; pays on GPUs, not on the CPUs measured.
+    # bfloat16 autocast; pays on GPUs and on CPUs with AVX-512 BF16, costs on other CPUs.
     bf16: bool = False
     save_minutes: float = 3.0
     log_steps: int = 20

@@ -58,7 +58,8 @@ class Halving(nn.Module):
         self.expand = layer(inputs, expanded)
         self.depth = layer(expanded, expanded, 3, expanded, 1 if self.low_pass else 2)
         self.project = layer(expanded, outputs, relu=False)
-        self.gain = nn.Parameter(torch.zeros(1, expanded, 3, 1, 1)) if gated else None
+        self.gain = nn.Parameter(torch.zeros(expanded, 3, 1, 1)) if gated else None
+        self.width = expanded
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.depth(self.expand(x))
@@ -66,10 +67,11 @@ class Halving(nn.Module):
             return self.project(y)
         if self.gain is None:
             return self.project(haar.low_pass(y))
-        bands = haar.dwt(y)
-        bands = bands.view(len(y), y.shape[1], 4, bands.shape[2], bands.shape[3])
-        # LL of the orthonormal transform is twice the average.
-        return self.project(bands[:, :, 0] * 0.5 + (bands[:, :, 1:] * self.gain).sum(2))
+        # All four bands with their gains are one depthwise 2x2 kernel; LL of the orthonormal transform is twice the
+        # average, hence the half.
+        bands = haar.taps().to(y).view(1, 4, 2, 2)
+        kernel = 0.5 * bands[:, :1] + (bands[:, 1:] * self.gain).sum(1, keepdim=True)
+        return self.project(F.conv2d(y, kernel, stride=2, groups=self.width))
 
 
 class WaveResNet(nn.Module):

@@ -201,7 +201,8 @@ def run(config: configs.Config, out: Path, cache: Path, max_steps: int | None = 
     for batch in views.loader(trainer.crops, config, trainer.step, left, pair):
         trainer.learn(batch)
         now = time.monotonic()
-        trainer.trained_s, last = trainer.trained_s + now - last, now
+        # A step longer than a minute means that the process was suspended, not that it learned.
+        trainer.trained_s, last = trainer.trained_s + min(now - last, 60.0), now
         seen = trainer.step * size
         if trainer.step % config.run.log_steps == 0:
             row = trainer.row((trainer.step - logged_step) * size / (now - logged))

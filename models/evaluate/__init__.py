@@ -1,0 +1,1 @@
+"""Evaluation: one protocol for every network, tables as CSV, plots as PNG."""
