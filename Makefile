@@ -6,7 +6,7 @@ python := .sekisho/venv/bin/python
 DURATION ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-sheet test test-scripts check models-calibrate
+.PHONY: help setup demo demo-sheet test bench test-scripts check models-calibrate
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,10 @@ check: ## formatting and lints, warnings are errors
 test: setup check test-scripts ## everything that must hold before a change lands
 	cargo build --workspace --locked
 	cargo test --workspace --locked
+
+bench: setup ## what each stage costs, and the whole daemon over their sum (SECONDS_LIVE=60 a stream)
+	cargo build --release --locked -p sekisho -p sekisho-tests
+	target/release/bench
 
 test-scripts: ## the set-up's and the calibration's own unit tests
 	$(python) -m unittest discover -s deploy -p 'test_*.py'

@@ -76,6 +76,7 @@ pub fn load_calibration(path: &Path, model_digest: &str, preprocessing: &str) ->
 pub fn policy(settings: &Settings) -> Policy {
     let (decide, track) = (&settings.decide, &settings.track);
     let list = |list: &crate::config::settings::ListSettings| ListPolicy {
+        purpose: list.purpose,
         confirm: list.confirm,
         vote_expires: list.vote_expires,
         target_fpir: list.target_fpir.min(decide.target_fpir),

@@ -49,8 +49,10 @@ pub fn shared(file: &str) -> Option<PathBuf> {
 #[must_use]
 pub fn binary() -> PathBuf {
     let here = std::env::current_exe().expect("a test binary has a path");
-    let target = here.parent().and_then(Path::parent).expect("target/debug/deps/test");
-    let program = target.join("sekisho");
+    // A test lies in target/debug/deps, a helper program beside the program itself.
+    let beside = here.parent().expect("a folder");
+    let program = [beside.join("sekisho"), beside.join("../sekisho")].into_iter().find(|path| path.exists());
+    let program = program.unwrap_or_else(|| beside.join("../sekisho"));
     assert!(program.exists(), "{} is missing; run `cargo build -p sekisho` first (make test does)", program.display());
     program
 }

@@ -85,6 +85,7 @@ pub fn story(alert: &str, opened: WallMs) -> Result<Vec<AlertEvent>, Box<dyn Err
             opened,
             changed,
             expires: (!stage.is_final()).then_some(WallMs(opened.0 + 60_000)),
+            purpose: sekisho_logic::policy::Purpose::Watch,
             votes_required: 1,
             votes: if sequence >= 3 { vec![vote] } else { Vec::new() },
             candidate: evidence(),

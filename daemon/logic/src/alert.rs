@@ -167,6 +167,7 @@ impl AlertMachine {
             camera: sighting.camera.clone(),
             person: sighting.person.clone(),
             list: sighting.list.clone(),
+            purpose: policy.purpose,
             track: sighting.track,
             stage: Stage::Candidate,
             cause: Cause::Evidence,

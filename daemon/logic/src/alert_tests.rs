@@ -1,7 +1,7 @@
 //! Claims about the alert machine, and an event soup that no order of events may break.
 
 use super::*;
-use crate::policy::ConfirmBy;
+use crate::policy::{ConfirmBy, Purpose};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ fn now(ms: u64) -> Now {
 }
 
 fn policy(confirm: ConfirmBy) -> ListPolicy {
-    ListPolicy { confirm, vote_expires: Duration::from_secs(900), target_fpir: 1e-3 }
+    ListPolicy { purpose: Purpose::EntryLog, confirm, vote_expires: Duration::from_secs(900), target_fpir: 1e-3 }
 }
 
 fn sighting(camera: &str, person: &str) -> Sighting {

@@ -28,9 +28,32 @@ impl ConfirmBy {
     }
 }
 
+/// What being recognised means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// An entry is written; nobody is called.
+    EntryLog,
+    /// Somebody is to look now.
+    Watch,
+}
+
+impl Purpose {
+    /// The word used in the configuration and on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::EntryLog => "entry-log",
+            Self::Watch => "watch",
+        }
+    }
+}
+
 /// What a list asks for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ListPolicy {
+    /// What being recognised means; receivers of events sort by it.
+    pub purpose: Purpose,
     /// Who confirms.
     pub confirm: ConfirmBy,
     /// How long a machine-confirmed alert waits for votes.

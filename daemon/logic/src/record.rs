@@ -4,6 +4,7 @@
 //! sent the same event twice can tell. Nothing here holds an embedding or a picture.
 
 use crate::id::{CameraId, ListId, PersonId, TrackId};
+use crate::policy::Purpose;
 use crate::time::WallMs;
 use std::fmt;
 
@@ -207,6 +208,8 @@ pub struct AlertRecord {
     pub person: PersonId,
     /// Under which policy.
     pub list: ListId,
+    /// What being recognised means for people on that list.
+    pub purpose: Purpose,
     /// The track that raised it.
     pub track: TrackId,
     /// How far it has come.

@@ -4,7 +4,7 @@ use super::*;
 use crate::calibration::tests::plain;
 use crate::face::{Alignment, DetectedFace};
 use crate::geometry::{ARCFACE_TEMPLATE, Rect};
-use crate::policy::{CameraPolicy, ConfirmBy, ListPolicy};
+use crate::policy::{CameraPolicy, ConfirmBy, ListPolicy, Purpose};
 use crate::record::Stage;
 use crate::time::WallMs;
 use proptest::prelude::*;
@@ -34,7 +34,7 @@ fn policy(confirm: ConfirmBy) -> Policy {
         visit_gap: Duration::from_secs(60),
         candidate_expires: Duration::from_secs(30),
         track_expires: Duration::from_secs(5),
-        lists: [(list, ListPolicy { confirm, vote_expires: Duration::from_secs(900), target_fpir: 0.01 })].into(),
+        lists: [(list, ListPolicy { purpose: Purpose::EntryLog, confirm, vote_expires: Duration::from_secs(900), target_fpir: 0.01 })].into(),
         cameras: cameras.into(),
     }
 }

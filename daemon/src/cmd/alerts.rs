@@ -124,7 +124,7 @@ async fn show(client: &Client, args: &ShowArgs) -> Result<(), Failure> {
         return Ok(());
     }
     for name in
-        ["id", "stage", "cause", "person", "list", "camera", "opened", "changed", "expires", "votes-required", "fpir"]
+        ["id", "stage", "cause", "person", "list", "purpose", "camera", "opened", "changed", "expires", "votes-required", "fpir"]
     {
         line(&format!("{name:<16}{}", field(&alert, name)));
     }
@@ -188,8 +188,11 @@ pub fn told(event: &Value) -> String {
         );
     }
     let after = &event["after"];
+    // Somebody on a watch list who has not been turned down is what the operator must not overlook.
+    let settled = matches!(after["stage"].as_str(), Some("withdrawn" | "rejected" | "expired"));
+    let mark = if after["purpose"] == "watch" && !settled { "!" } else { " " };
     format!(
-        "{}  {:<10} {:<18} {} ({}), inter-eye {} px, {} frames, llr {}, alert {}",
+        "{}{mark} {:<10} {:<18} {} ({}), inter-eye {} px, {} frames, llr {}, alert {}",
         field(after, "changed"),
         field(after, "camera"),
         field(after, "stage").to_uppercase(),

@@ -4,6 +4,7 @@
 use sekisho_camera::source::Source;
 use sekisho_logic::id::{CameraId, ListId};
 use sekisho_logic::policy::ConfirmBy;
+pub use sekisho_logic::policy::Purpose;
 use sekisho_logic::record::Stage;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -197,15 +198,6 @@ pub struct ListSettings {
     pub vote_expires: Duration,
     /// Share of strangers' tracks that may become a candidate of this list, 0..1.
     pub target_fpir: f64,
-}
-
-/// What being recognised means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// An entry is written; nobody is called.
-    EntryLog,
-    /// Somebody is to look now.
-    Watch,
 }
 
 /// One camera, with the general settings already filled in.

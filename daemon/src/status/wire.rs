@@ -20,6 +20,7 @@ pub fn alert(record: &AlertRecord) -> Value {
         "camera": record.camera,
         "person": record.person,
         "list": record.list,
+        "purpose": record.purpose,
         "track": record.track,
         "stage": record.stage,
         "cause": record.cause,

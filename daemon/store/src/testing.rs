@@ -94,6 +94,7 @@ pub(crate) fn record(alert: &str, stage: Stage) -> AlertRecord {
         opened: WallMs(1000),
         changed: WallMs(1000),
         expires: (!stage.is_final()).then_some(WallMs(61_000)),
+        purpose: sekisho_logic::policy::Purpose::Watch,
         votes_required: 1,
         votes: Vec::new(),
         candidate: evidence(),

@@ -1,0 +1,246 @@
+//! `make bench`: what each stage costs in processor time, and what the whole daemon costs over their sum.
+//!
+//! Every figure of a stage is processor time of the thread or process that did it, not wall time, so that other work on
+//! the machine disturbs it little; the daemon's overhead is a ratio of two such figures taken on the same clip in the same run.
+
+use gstreamer::prelude::*;
+use sekisho::config::Settings;
+use sekisho::run::look::Look;
+use sekisho_camera::clip::ClipReader;
+use sekisho_logic::embedding::Embedding;
+use sekisho_logic::gallery::{Gallery, Member};
+use sekisho_logic::id::{CameraId, ListId, PersonId};
+use sekisho_logic::time::{Clock, Mono, Now, WallMs};
+use sekisho_tests::feed::{Clip, Feed};
+use sekisho_tests::rtsp::RtspServer;
+use sekisho_tests::site::{Daemon, Site, fetched, root};
+use sekisho_vision::analyser::Eyes;
+use sekisho_vision::manifest::Manifest;
+use sekisho_vision::session::Runtime;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+type Anyhow<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// Reads processor time where the daemon reads the time of day.
+#[derive(Debug)]
+struct CpuClock(rustix::time::ClockId);
+
+impl CpuClock {
+    fn read(&self) -> Duration {
+        let spent = rustix::time::clock_gettime(self.0);
+        Duration::new(spent.tv_sec.unsigned_abs(), u32::try_from(spent.tv_nsec).unwrap_or(0))
+    }
+}
+
+impl Clock for CpuClock {
+    fn now(&self) -> Now {
+        Now { mono: Mono::from_nanos(u64::try_from(self.read().as_nanos()).unwrap_or(u64::MAX)), wall: WallMs(0) }
+    }
+}
+
+const THREAD: CpuClock = CpuClock(rustix::time::ClockId::ThreadCPUTime);
+const PROCESS: CpuClock = CpuClock(rustix::time::ClockId::ProcessCPUTime);
+
+fn ms(spent: Duration, count: u64) -> f64 {
+    if count == 0 { 0.0 } else { spent.as_secs_f64() * 1000.0 / f64::from(u32::try_from(count).unwrap_or(u32::MAX)) }
+}
+
+/// Processor time of one clip's stages.
+struct Kernels {
+    decode_ms: f64,
+    /// Of one analysed frame, all stages of vision together.
+    vision_ms: f64,
+}
+
+fn kernels(label: &str, clip: &Path) -> Anyhow<Kernels> {
+    let begun = PROCESS.read();
+    let frames = ClipReader::open(clip, WallMs(0))?.try_fold(0_u64, |count, frame| frame.map(|_| count + 1))?;
+    let decode_ms = ms(PROCESS.read().saturating_sub(begun), frames);
+
+    let place = root().join(".sekisho");
+    let runtime = Runtime::load(&place.join("onnxruntime/libonnxruntime.so.1.26.0"))?;
+    let manifest = Manifest::load(&root().join("models/manifest.toml"))?.with_models_dir(&place.join("models"));
+    let settings = Settings::default();
+    let (detector, embedder) =
+        (manifest.entry(&settings.models.detector)?.clone(), manifest.entry(&settings.models.embedder)?.clone());
+    let mut eyes = Eyes::open(runtime, &manifest, &detector, &embedder, Arc::new(THREAD))?;
+    let site = Site::new();
+    let camera = CameraId::try_new("bench")?;
+    let its = sekisho::config::parse(
+        &site.path("sekisho.toml"),
+        "[cameras.bench]\nsource = \"file:///bench.mp4\"\nlists = [\"staff\"]\n",
+    )?;
+    let its = its.cameras.get(&camera).ok_or("no camera")?;
+    let mut look = Look::new(&settings, &camera, its, 0);
+    let (mut analysed, mut faces, mut stages) = (0_u64, 0_u64, BTreeMap::<&str, (Duration, u64)>::new());
+    for frame in ClipReader::open(clip, WallMs(0))? {
+        let frame = frame?;
+        if !look.is_due(frame.stamp().mono) {
+            continue;
+        }
+        faces += look.see(&mut eyes, &frame.view()?, frame.stamp())?.faces.len() as u64;
+        analysed += 1;
+        for (stage, spent, calls) in eyes.take_times() {
+            let entry = stages.entry(stage).or_default();
+            *entry = (entry.0 + spent, entry.1 + calls);
+        }
+    }
+    println!("\n{label}: {frames} frames, {analysed} analysed, {faces} faces");
+    println!("  {:<10}{:>12}{:>22}{:>10}", "stage", "ms a call", "ms an analysed frame", "calls");
+    println!("  {:<10}{decode_ms:>12.3}{:>22}{frames:>10}", "decode", "-");
+    let mut vision = Duration::ZERO;
+    for stage in ["motion", "sample", "detect", "align", "embed"] {
+        let (spent, calls) = stages.get(stage).copied().unwrap_or_default();
+        vision += spent;
+        println!("  {stage:<10}{:>12.3}{:>22.3}{calls:>10}", ms(spent, calls), ms(spent, analysed));
+    }
+    let vision_ms = ms(vision, analysed);
+    println!("  {:<10}{:>12}{vision_ms:>22.3}", "vision", "");
+    Ok(Kernels { decode_ms, vision_ms })
+}
+
+/// A search among `people`, on one thread; against the plain loop over the same memory side by side.
+fn matching(people: usize) -> Anyhow<()> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        f32::from(u16::try_from(state >> 48).unwrap_or(0)) / 65_536.0 - 0.5
+    };
+    let list = ListId::try_new("staff")?;
+    let mut vector = || Embedding::try_new(&(0..128).map(|_| random()).collect::<Vec<_>>());
+    let prototypes = (0..people).map(|_| vector()).collect::<Result<Vec<_>, _>>()?;
+    let probe = vector()?;
+    let members = prototypes.iter().enumerate().map(|(at, prototype)| {
+        PersonId::try_new(&format!("p{at}")).map(|person| (Member { person, list: list.clone() }, prototype.clone()))
+    });
+    let gallery = Gallery::try_new(1, "bench", members.collect::<Result<Vec<_>, _>>()?)?;
+    let flat: Vec<f32> = prototypes.iter().flat_map(|prototype| prototype.as_slice().to_vec()).collect();
+    let (mut ours, mut plain) = (Duration::MAX, Duration::MAX);
+    let lists = [list];
+    for _ in 0..9 {
+        let begun = THREAD.read();
+        std::hint::black_box(gallery.nearest(&probe, &lists));
+        ours = ours.min(THREAD.read().saturating_sub(begun));
+        let begun = THREAD.read();
+        let cosine = |row: &[f32]| row.iter().zip(probe.as_slice()).map(|(a, b)| a * b).sum::<f32>();
+        std::hint::black_box(flat.chunks_exact(128).map(cosine).max_by(f32::total_cmp));
+        plain = plain.min(THREAD.read().saturating_sub(begun));
+    }
+    let ratio = plain.as_secs_f64() / ours.as_secs_f64().max(1e-9);
+    println!("  {people:>7} people: {:>8.3} ms a track (plain loop / ours = {ratio:.1})", ms(ours, 1));
+    Ok(())
+}
+
+/// Processor time a process has used so far, all threads, from `/proc/PID/stat`.
+fn used(pid: u32) -> Anyhow<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let after = stat.rsplit_once(')').ok_or("no stat")?.1;
+    let ticks = |at: usize| after.split_whitespace().nth(at).and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
+    Ok(Duration::from_millis((ticks(11) + ticks(12)) * 1000 / rustix::param::clock_ticks_per_second()))
+}
+
+/// (frames decoded, frames analysed) so far.
+fn progress(daemon: &Daemon) -> Anyhow<(u64, u64)> {
+    let decoded = daemon.get("/v1/cameras")["cameras"][0]["frames-decoded-total"].as_u64().unwrap_or(0);
+    let (_, page) = daemon.request("GET", "/metrics", "")?;
+    let line = page.lines().find(|line| line.starts_with("sekisho_vision_calls_total{stage=\"motion\"}"));
+    let analysed = line.and_then(|line| line.rsplit_once(' ')).and_then(|(_, n)| n.parse::<f64>().ok()).unwrap_or(0.0);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+    Ok((decoded, analysed as u64))
+}
+
+fn live(label: &str, clip: &Path, kernels: &Kernels, seconds: u64) -> Anyhow<()> {
+    let mut site = Site::new();
+    for (person, photo) in [("collins", "astronaut.png"), ("hopper", "grace_hopper.jpg"), ("obama", "obama.jpg")] {
+        let photo = root().join(".sekisho/demo/photos").join(photo).display().to_string();
+        let _said = site.done(&["gallery", "enroll", person, &photo]);
+    }
+    let server = RtspServer::start("127.0.0.1", 0, None, &[("gate", Feed::Clip(Clip::load(clip)?))])?;
+    site.configure(&format!("[cameras.gate]\nsource = {:?}\nlists = [\"staff\"]\n[decide]\nvisit-gap-s = 5\n", server.url("gate")));
+    let mut daemon = site.start();
+    daemon.wait_ready();
+    daemon.wait_until("frames", 30, |daemon| progress(daemon).is_ok_and(|(decoded, _)| decoded > 30));
+    let (before, cpu_before) = (progress(&daemon)?, used(daemon.pid())?);
+    std::thread::sleep(Duration::from_secs(seconds));
+    let (after, cpu_after) = (progress(&daemon)?, used(daemon.pid())?);
+    let count = |n: u64| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
+    let (decoded, analysed) = (count(after.0 - before.0), count(after.1 - before.1));
+    let whole_ms = (cpu_after.saturating_sub(cpu_before)).as_secs_f64() * 1000.0;
+    let kernels_ms = decoded * kernels.decode_ms + analysed * kernels.vision_ms;
+    let status = daemon.get("/v1/status");
+    let delay = &status["candidate-delay-ms"];
+    println!(
+        "  {label}: {decoded:.0} frames decoded and {analysed:.0} analysed in {seconds} s; daemon {whole_ms:.0} ms, its \
+         kernels {kernels_ms:.0} ms: whole / sum = {:.2}; {:.1} % of a core; resident {:.0} MB; first usable face to \
+         candidate p50 {} ms, p95 {} ms over {}",
+        whole_ms / kernels_ms.max(1.0),
+        whole_ms / 10.0 / count(seconds),
+        status["memory-bytes"].as_f64().unwrap_or(0.0) / 1e6,
+        delay["p50"], delay["p95"], delay["count"],
+    );
+    if !daemon.stop(10).success() {
+        return Err("the daemon did not stop in order".into());
+    }
+    Ok(())
+}
+
+/// The demonstration's gate at 1920x1080, made once: the same people, nine times the pixels.
+fn enlarged(clip: &Path) -> Anyhow<PathBuf> {
+    let path = root().join(".sekisho/bench/gate-1080.mp4");
+    if path.exists() {
+        return Ok(path);
+    }
+    std::fs::create_dir_all(root().join(".sekisho/bench"))?;
+    let draft = path.with_extension("part");
+    let pipeline = gstreamer::parse::launch(&format!(
+        "filesrc location={:?} ! qtdemux ! h264parse ! avdec_h264 ! videoscale method=3 ! \
+         video/x-raw,width=1920,height=1080,format=I420 ! x264enc speed-preset=veryfast tune=zerolatency bitrate=3800 \
+         key-int-max=50 ! h264parse ! mp4mux ! filesink location={:?}",
+        clip.display().to_string(), draft.display().to_string(),
+    ))?;
+    pipeline.set_state(gstreamer::State::Playing)?;
+    let bus = pipeline.bus().ok_or("no bus")?;
+    let ended = bus.timed_pop_filtered(None, &[gstreamer::MessageType::Eos, gstreamer::MessageType::Error]);
+    pipeline.set_state(gstreamer::State::Null)?;
+    if !ended.is_some_and(|message| message.type_() == gstreamer::MessageType::Eos) {
+        return Err("the clip could not be enlarged".into());
+    }
+    std::fs::rename(draft, &path)?;
+    Ok(path)
+}
+
+fn run() -> Anyhow<()> {
+    sekisho_camera::init().map_err(|fault| fault.to_string())?;
+    fetched().ok_or("run deploy/setup first")?;
+    let small = root().join(".sekisho/demo/clips/gate.mp4");
+    let large = enlarged(&small)?;
+    let seconds = std::env::var("SECONDS_LIVE").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
+    println!("processor time; {} cores", std::thread::available_parallelism()?);
+    let clips = [("640x360, 15 fps", small.as_path()), ("1920x1080, 15 fps", large.as_path())];
+    let kernels = clips.iter().map(|(label, clip)| kernels(label, clip)).collect::<Anyhow<Vec<_>>>()?;
+    println!("\nmatch, 128 components");
+    for people in [1_000, 10_000, 100_000] {
+        matching(people)?;
+    }
+    println!("\nthe whole daemon, one camera over RTSP");
+    for ((label, clip), kernels) in clips.iter().zip(&kernels) {
+        live(label, clip, kernels, seconds)?;
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
