@@ -361,9 +361,10 @@ impl Track {
                 Outcome::Identified { person: accused.person.clone(), evidence: accused.evidence.clone() }
             }
             (None, _) if !enough => Outcome::NotDecidable(Undecidable::from_unfit(self.primary.main_unfit())),
-            // No look of its own: all frames may speak for "not enrolled" or "cannot tell", never for a person.
+            // No look of its own: all frames may speak for "not enrolled" or "cannot tell", never for a person. Frames
+            // after the last look may have tipped the scales; saying so would be one look more than was paid for.
             (None, _) => match bench.judge(&self.primary, lists, looks.len()).outcome {
-                Outcome::Identified { .. } => Outcome::NotDecidable(Undecidable::TooFewFrames),
+                Outcome::Identified { .. } => Outcome::NotDecidable(Undecidable::Ambiguous),
                 other => other,
             },
         };

@@ -199,8 +199,8 @@ fn decide(reader: &mut Reader<'_, '_>) -> DecideSettings {
     let llr = (-50.0, 50.0);
     DecideSettings {
         target_fpir: reader.number("target-fpir-per-mille", FPIR_PER_MILLE, 1.0) / 1000.0,
-        looks: reader.ascending("candidate-looks-frames", frames, &[3, 6, 12]),
-        confirm_looks: reader.ascending("confirm-looks-frames", frames, &[3, 6]),
+        looks: reader.ascending("candidate-looks-frames", frames, &[3, 6, 12, 24]),
+        confirm_looks: reader.ascending("confirm-looks-frames", frames, &[3, 6, 12]),
         runner_up_llr_min: reader.number("runner-up-llr-min", (0.0, 50.0), 2.0),
         not_enrolled_llr_max: reader.number("not-enrolled-llr-max", llr, -2.0),
         withdraw_llr_max: reader.number("withdraw-llr-max", llr, 0.0),
