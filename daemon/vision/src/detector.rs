@@ -14,8 +14,8 @@ use sekisho_logic::geometry::{Point, Rect};
 use std::sync::Arc;
 
 /// The only input shapes ever run, width and height. The runtime keeps memory for every shape it has seen, so there are
-/// few; both sides are multiples of 32, which the network's strides need. Milliseconds on one 2.4 GHz core: 0.4, 1.0,
-/// 1.7, 2.9, 6.9.
+/// few; both sides are multiples of 32, which the network's strides need. Milliseconds of the network alone on one
+/// idle 2.4 GHz core: 0.4, 1.0, 1.7, 2.9, 6.9.
 pub const INPUT_SHAPES_PX: [(usize, usize); 5] = [(128, 128), (192, 192), (320, 192), (320, 320), (640, 384)];
 
 /// Overlap above which two boxes are one face; the value the network was published with.

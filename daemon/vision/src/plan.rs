@@ -127,7 +127,9 @@ impl Planner {
         }
         let whole = Rect::new(0.0, 0.0, frame_px.0, frame_px.1);
         let due = self.sweep_begun.is_none_or(|begun| now.since(begun) >= self.settings.full_frame_interval);
-        if *motion == Motion::Everywhere || (due && self.sweep.is_empty()) {
+        // A sweep under way goes on, even when the light changes again: begun anew at every flicker it would never get
+        // to its fine tiles.
+        if self.sweep.is_empty() && (due || *motion == Motion::Everywhere) {
             let levels = levels(whole, self.finest(), frame_px);
             self.sweep = levels.into_iter().rev().flatten().collect();
             self.sweep_begun = Some(now);

@@ -72,6 +72,16 @@ fn permanent_motion_does_not_starve_the_sweep_and_fine_tiles_take_turns() {
 }
 
 #[test]
+fn flickering_light_does_not_keep_the_sweep_from_its_fine_tiles() {
+    let mut planner = Planner::new(PlanSettings { work_px_max: 320 * 320, ..settings(16.0) });
+    let jobs: Vec<_> =
+        (0..12).flat_map(|frame| planner.plan(VGA, &Motion::Everywhere, &[], at(frame * 200)).jobs).collect();
+    for (x, y) in [(5.0, 5.0), (600.0, 330.0), (320.0, 180.0)] {
+        assert!(found(&jobs, Rect::new(x, y, 13.0, 17.0)), "nothing looked at {x}, {y}");
+    }
+}
+
+#[test]
 fn more_pixels_than_can_be_tiled_are_searched_more_coarsely() {
     let frame = (8192.0, 8192.0);
     let tiles = tiles(Rect::new(0.0, 0.0, 8192.0, 8192.0), 3.0, frame);
