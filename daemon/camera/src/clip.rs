@@ -240,10 +240,6 @@ const PULL: gst::ClockTime = gst::ClockTime::from_mseconds(50);
 /// How often: 30 s without any picture is not slowness, it is a decoder that hangs.
 const PULLS_MAX: u32 = 600;
 
-/// How often a starting pipeline is looked at, and how many times: 30 s.
-const START_STEP: std::time::Duration = std::time::Duration::from_millis(5);
-const STARTS_MAX: u32 = 6000;
-
 impl ClipReader {
     /// Opens a clip and decodes its first picture; `start` is the wall time its first frame is given.
     ///
@@ -275,7 +271,7 @@ impl ClipReader {
     fn start(&self) -> Result<(), Fault> {
         let refused = |_| self.fault().unwrap_or(Fault::BadClip { said: "it does not start".to_owned() });
         self.pipeline.set_state(gst::State::Paused).map_err(refused)?;
-        for _ in 0..STARTS_MAX {
+        for _ in 0..PULLS_MAX {
             let (reached, state, _) = self.pipeline.state(PULL);
             if let Some(fault) = self.fault() {
                 return Err(fault);
@@ -283,12 +279,9 @@ impl ClipReader {
             if reached.is_err() {
                 return Err(Fault::BadClip { said: "it does not start".to_owned() });
             }
-            // The demultiplexer's pad, and with it the sink, may come after the pipeline without it has reached PAUSED.
-            let has_picture = self.sink.current_state() == gst::State::Paused;
-            if state == gst::State::Paused && has_picture {
+            if state == gst::State::Paused {
                 return self.pipeline.set_state(gst::State::Playing).map(|_| ()).map_err(refused);
             }
-            std::thread::park_timeout(START_STEP);
         }
         Err(Fault::TimedOut)
     }
