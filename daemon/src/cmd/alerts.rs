@@ -123,9 +123,20 @@ async fn show(client: &Client, args: &ShowArgs) -> Result<(), Failure> {
         json(&alert);
         return Ok(());
     }
-    for name in
-        ["id", "stage", "cause", "person", "list", "purpose", "camera", "opened", "changed", "expires", "votes-required", "fpir"]
-    {
+    for name in [
+        "id",
+        "stage",
+        "cause",
+        "person",
+        "list",
+        "purpose",
+        "camera",
+        "opened",
+        "changed",
+        "expires",
+        "votes-required",
+        "fpir",
+    ] {
         line(&format!("{name:<16}{}", field(&alert, name)));
     }
     for (name, evidence) in [("candidate", &alert["candidate"]), ("confirmation", &alert["confirmation"])] {

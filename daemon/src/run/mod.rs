@@ -14,13 +14,13 @@ pub mod gallery;
 pub mod journal;
 pub mod look;
 pub mod reload;
+mod start;
 pub mod vision;
 
 use crate::clock::SystemClock;
 use crate::cmd::Failure;
 use crate::config::Settings;
 use crate::config::settings::SinkKind;
-use crate::eyes::Loaded;
 use crate::notify::{self, Pulse};
 use crate::sink::event_log::EventLog;
 use crate::site;
@@ -28,20 +28,17 @@ use crate::status::access::AccessRules;
 use crate::status::board::Board;
 use crate::status::routes::{App, router};
 use crate::status::server::{self, SocketCounts};
-use crate::status::view::{Facts, Sources};
+use crate::status::view::Sources;
 use crate::status::wire;
-use decide::{DecideLoop, Order};
-use fleet::{Fleet, WorkerHandle};
-use gallery::GalleryWatch;
+use decide::Order;
+use fleet::Fleet;
 use journal::{StoreJournal, Subscriptions};
 use sd_notify::NotifyState;
-use sekisho_camera::slot::Signal;
-use sekisho_logic::time::{Clock, Now};
+use sekisho_logic::time::Clock;
 use sekisho_logic::watcher::Watcher;
-use sekisho_store::{
-    CommittedEvent, InstanceLock, LastRun, OpenAlert, RunInfo, Store, StoreHandle, StoreThread, WorkerSettings,
-};
+use sekisho_store::{CommittedEvent, InstanceLock, StoreHandle, StoreThread, WorkerSettings};
 use serde_json::{Value, json};
+use start::{Proven, Shared};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -148,27 +145,6 @@ fn thresholds(settings: &Settings) -> Value {
     Value::Array(lists.collect())
 }
 
-fn vision_workers(settings: &Settings) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    settings
-        .daemon
-        .vision_workers
-        .map_or(cores.saturating_sub(1).max(1), |count| usize::try_from(count).unwrap_or(1).max(1))
-}
-
-fn begin_run(store: &mut Store, now: Now) -> Result<(), Failure> {
-    let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
-    let info = RunInfo { boot_id, version: env!("CARGO_PKG_VERSION").into(), pid: std::process::id() };
-    match store.begin_run(&info, now.wall).map_err(Failure::no)? {
-        LastRun::Broke { started } => tracing::warn!(
-            "the run that began {} did not stop in order (power cut, kill or crash); its journal was recovered",
-            started.to_rfc3339(),
-        ),
-        LastRun::None | LastRun::Stopped { .. } => {}
-    }
-    Ok(())
-}
-
 /// Committed events go to listeners and wake the sinks. Called on the store thread, so it must not wait.
 fn announce(alerts: broadcast::Sender<Arc<str>>, wakers: Wakers) -> impl FnMut(Vec<CommittedEvent>) + Send {
     move |committed| {
@@ -189,84 +165,30 @@ impl Daemon {
     /// [`Failure::Wrong`] when the configuration or a file it names is wrong, [`Failure::No`] when the machine refuses.
     pub fn start(settings: Settings) -> Result<Self, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-        let started = clock.now();
-        let mut loaded = Loaded::open(&settings)?;
-        let calibration = loaded.calibration()?;
-        let eyes = (0..vision_workers(&settings)).map(|_| loaded.eyes()).collect::<Result<Vec<_>, _>>()?;
-        let mut store = site::open_store(&settings)?;
-        let lock = InstanceLock::acquire(&settings.daemon.state_dir).map_err(Failure::no)?;
-        begin_run(&mut store, started)?;
-        let listener = server::bind(&settings.daemon.socket).map_err(Failure::no)?;
-        let (digest, preprocessing) = (loaded.embedder_digest().to_owned(), loaded.preprocessing().to_owned());
-        let rows = site::read_gallery(&mut store, &digest, &preprocessing, started).map_err(Failure::no)?;
-        let version = rows.version;
-        let people = Arc::new(site::matcher_gallery(rows, &digest)?);
-        let open = store.open_alerts().map_err(Failure::no)?;
-        let facts = Facts {
-            started,
-            models: loaded.about(),
-            calibration: json!({ "id": calibration.id(), "decidable-cells": calibration.cells().filter(|cell| cell.2).count() }),
-        };
-
+        let proven = Proven::prove(&settings, clock.now())?;
         let (board, pulse) = (Arc::new(Board::default()), Arc::new(Pulse::default()));
         let (alerts, verdicts) = (broadcast::channel(BACKLOG_MAX).0, broadcast::channel(BACKLOG_MAX).0);
         let wakers = Wakers::default();
         let committed = announce(alerts.clone(), Arc::clone(&wakers));
-        let store = StoreThread::spawn(store, Arc::clone(&clock), WorkerSettings::default(), committed)
+        let store = StoreThread::spawn(proven.store, Arc::clone(&clock), WorkerSettings::default(), committed)
             .map_err(|error| Failure::No(format!("no thread for the store: {error}")))?;
         let mut sinks = Sinks { running: BTreeMap::new(), wakers };
         sinks.start(&settings, &store, &clock, &pulse)?;
 
         let (orders, inbox) = sync_channel(decide::ORDERS_MAX);
         let subscriptions = Subscriptions::new(RwLock::new(journal::subscriptions(&settings)));
-        let run = u32::try_from(started.wall.0.rem_euclid(0x0100_0000)).unwrap_or_default() ^ std::process::id();
-        let decide = DecideLoop {
-            watcher: Watcher::new(site::policy(&settings), Arc::clone(&people), Arc::new(calibration), run),
-            clock: Arc::clone(&clock),
-            orders: inbox,
-            journal: StoreJournal { store: store.clone(), subscriptions: Arc::clone(&subscriptions) },
-            board: Arc::clone(&board),
-            verdicts: verdicts.clone(),
-            pulse: Arc::clone(&pulse),
-            watchdog: notify::watchdog_interval(),
-        };
-        let open = open.into_iter().map(|OpenAlert { record, sequence }| (record, sequence)).collect();
-        let decide = spawn("decide", move || decide.run(open))?;
-        let gallery = {
-            let stop = Arc::new(AtomicBool::new(false));
-            let watch = GalleryWatch {
-                store: store.clone(),
-                orders: orders.clone(),
-                clock: Arc::clone(&clock),
-                model_digest: digest,
-                preprocessing,
-                version,
-                stop: Arc::clone(&stop),
-                beat: pulse.register("gallery", started.mono),
-            };
-            (stop, spawn("gallery", move || watch.run())?)
-        };
-        let mut workers = Vec::new();
-        for (at, eyes) in eyes.into_iter().enumerate() {
-            let (signal, (assign, assigned)) = (Signal::new(), sync_channel(64));
-            let worker = vision::VisionWorker {
-                eyes: eyes.0,
-                signal: Arc::clone(&signal),
-                assigned,
-                orders: orders.clone(),
-                clock: Arc::clone(&clock),
-                board: Arc::clone(&board),
-                beat: pulse.register(&format!("vision-{at}"), started.mono),
-            };
-            let thread = spawn(&format!("vision-{at}"), move || worker.run())?;
-            workers.push(WorkerHandle { signal, assign, thread });
-        }
-        let fleet = Arc::new(Fleet::new(workers, Arc::clone(&clock)));
+        let shared =
+            Shared { clock: &clock, store: &store, orders: &orders, board: &board, pulse: &pulse, verdicts: &verdicts };
+        let watcher = Watcher::new(site::policy(&settings), proven.gallery, Arc::new(proven.calibration), proven.run);
+        let journal = StoreJournal { store: store.clone(), subscriptions: Arc::clone(&subscriptions) };
+        let decide = shared.decide(watcher, journal, inbox, proven.open)?;
+        let gallery = shared.gallery(proven.network, proven.gallery_version)?;
+        let fleet = Arc::new(Fleet::new(shared.workers(proven.eyes)?, Arc::clone(&clock)));
         let counts = Arc::new(SocketCounts::default());
         let sources = Arc::new(Sources {
-            facts,
+            facts: proven.facts,
             thresholds: RwLock::new(thresholds(&settings)),
-            board,
+            board: Arc::clone(&board),
             clock: Arc::clone(&clock),
             cameras: {
                 let fleet = Arc::clone(&fleet);
@@ -281,7 +203,7 @@ impl Daemon {
         let app = App { sources: Arc::clone(&sources), alerts, verdicts, orders: orders.clone(), store: store.clone() };
         let (access, rules) = watch::channel(access_rules(&settings));
         let (stop_socket, stop) = watch::channel(false);
-        tokio::spawn(server::serve(listener, router(app.clone()), rules, counts, stop));
+        tokio::spawn(server::serve(proven.listener, router(app.clone()), rules, counts, stop));
         Ok(Self {
             settings,
             clock,
@@ -297,7 +219,7 @@ impl Daemon {
             decide,
             gallery,
             app,
-            _lock: lock,
+            _lock: proven.lock,
         })
     }
 
@@ -356,11 +278,6 @@ fn settle(store: &StoreHandle, within: Duration) {
         std::thread::park_timeout(step);
         left = left.saturating_sub(step);
     }
-}
-
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Failure> {
-    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
-    thread.map_err(|error| Failure::No(format!("no thread for {name}: {error}")))
 }
 
 /// Runs the daemon until SIGTERM or SIGINT; SIGHUP reloads the configuration.

@@ -57,14 +57,7 @@ impl EventLog {
         Ok(Self { name: name.to_owned(), wake, thread: Some(thread) })
     }
 
-    /// There may be something new.
-    pub fn wake(&self) {
-        // Full means that a wake-up is waiting already.
-        let _waiting = self.wake.try_send(Wake::Look);
-    }
-
     /// A hand that can wake it from anywhere.
-    #[must_use]
     pub fn waker(&self) -> impl Fn() + Send + Sync + 'static {
         let wake = self.wake.clone();
         move || {

@@ -1,0 +1,181 @@
+//! The two halves of a start: everything is proven first, then the threads are set going.
+
+use super::decide::{DecideLoop, Order};
+use super::fleet::WorkerHandle;
+use super::gallery::GalleryWatch;
+use super::journal::StoreJournal;
+use super::vision::VisionWorker;
+use crate::cmd::Failure;
+use crate::config::Settings;
+use crate::eyes::{Loaded, OpenEyes};
+use crate::notify::{self, Pulse};
+use crate::site;
+use crate::status::board::Board;
+use crate::status::server;
+use crate::status::view::Facts;
+use sekisho_camera::slot::Signal;
+use sekisho_logic::calibration::Calibration;
+use sekisho_logic::gallery::Gallery;
+use sekisho_logic::record::AlertRecord;
+use sekisho_logic::time::{Clock, Now};
+use sekisho_logic::watcher::Watcher;
+use sekisho_store::{InstanceLock, LastRun, OpenAlert, RunInfo, Store, StoreHandle};
+use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use tokio::sync::broadcast;
+
+/// What must be right before anything runs: networks, calibration, store, socket.
+pub(super) struct Proven {
+    pub(super) eyes: Vec<OpenEyes>,
+    /// Digest and preprocessing of the embedder.
+    pub(super) network: (String, String),
+    pub(super) calibration: Calibration,
+    pub(super) store: Store,
+    pub(super) lock: InstanceLock,
+    pub(super) listener: tokio::net::UnixListener,
+    pub(super) gallery: Arc<Gallery>,
+    pub(super) gallery_version: i64,
+    pub(super) open: Vec<(AlertRecord, u32)>,
+    pub(super) facts: Facts,
+    pub(super) run: u32,
+}
+
+impl Proven {
+    /// Opens and checks everything.
+    pub(super) fn prove(settings: &Settings, started: Now) -> Result<Self, Failure> {
+        let mut loaded = Loaded::open(settings)?;
+        let calibration = loaded.calibration()?;
+        let eyes = (0..vision_workers(settings)).map(|_| loaded.eyes()).collect::<Result<Vec<_>, _>>()?;
+        let mut store = site::open_store(settings)?;
+        let lock = InstanceLock::acquire(&settings.daemon.state_dir).map_err(Failure::no)?;
+        begin_run(&mut store, started)?;
+        let listener = server::bind(&settings.daemon.socket).map_err(Failure::no)?;
+        let (digest, preprocessing) = (loaded.embedder_digest().to_owned(), loaded.preprocessing().to_owned());
+        let rows = site::read_gallery(&mut store, &digest, &preprocessing, started).map_err(Failure::no)?;
+        let gallery_version = rows.version;
+        let gallery = Arc::new(site::matcher_gallery(rows, &digest)?);
+        let open = store.open_alerts().map_err(Failure::no)?;
+        let decidable = calibration.cells().filter(|(_, _, decidable)| *decidable).count();
+        let facts = Facts {
+            started,
+            models: loaded.about(),
+            calibration: json!({ "id": calibration.id(), "decidable-cells": decidable }),
+        };
+        let clock_part = u32::try_from(started.wall.0.rem_euclid(0x0100_0000)).unwrap_or_default();
+        Ok(Self {
+            eyes,
+            network: (digest, preprocessing),
+            calibration,
+            store,
+            lock,
+            listener,
+            gallery,
+            gallery_version,
+            open: open.into_iter().map(|OpenAlert { record, sequence }| (record, sequence)).collect(),
+            facts,
+            run: clock_part ^ std::process::id(),
+        })
+    }
+}
+
+fn vision_workers(settings: &Settings) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    settings
+        .daemon
+        .vision_workers
+        .map_or(cores.saturating_sub(1).max(1), |count| usize::try_from(count).unwrap_or(1).max(1))
+}
+
+fn begin_run(store: &mut Store, now: Now) -> Result<(), Failure> {
+    let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
+    let info = RunInfo { boot_id, version: env!("CARGO_PKG_VERSION").into(), pid: std::process::id() };
+    match store.begin_run(&info, now.wall).map_err(Failure::no)? {
+        LastRun::Broke { started } => tracing::warn!(
+            "the run that began {} did not stop in order (power cut, kill or crash); its journal was recovered",
+            started.to_rfc3339(),
+        ),
+        LastRun::None | LastRun::Stopped { .. } => {}
+    }
+    Ok(())
+}
+
+/// What every thread is given a share of.
+pub(super) struct Shared<'d> {
+    pub(super) clock: &'d Arc<dyn Clock>,
+    pub(super) store: &'d StoreHandle,
+    pub(super) orders: &'d SyncSender<Order>,
+    pub(super) board: &'d Arc<Board>,
+    pub(super) pulse: &'d Arc<Pulse>,
+    pub(super) verdicts: &'d broadcast::Sender<Arc<str>>,
+}
+
+impl Shared<'_> {
+    /// Starts the deciding loop.
+    pub(super) fn decide(
+        &self,
+        watcher: Watcher,
+        journal: StoreJournal,
+        orders: Receiver<Order>,
+        open: Vec<(AlertRecord, u32)>,
+    ) -> Result<JoinHandle<()>, Failure> {
+        let decide = DecideLoop {
+            watcher,
+            clock: Arc::clone(self.clock),
+            orders,
+            journal,
+            board: Arc::clone(self.board),
+            verdicts: self.verdicts.clone(),
+            pulse: Arc::clone(self.pulse),
+            watchdog: notify::watchdog_interval(),
+        };
+        spawn("decide", move || decide.run(open))
+    }
+
+    /// Starts following the store's gallery.
+    pub(super) fn gallery(
+        &self,
+        (model_digest, preprocessing): (String, String),
+        version: i64,
+    ) -> Result<(Arc<AtomicBool>, JoinHandle<()>), Failure> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let watch = GalleryWatch {
+            store: self.store.clone(),
+            orders: self.orders.clone(),
+            clock: Arc::clone(self.clock),
+            model_digest,
+            preprocessing,
+            version,
+            stop: Arc::clone(&stop),
+            beat: self.pulse.register("gallery", self.clock.now().mono),
+        };
+        Ok((stop, spawn("gallery", move || watch.run())?))
+    }
+
+    /// Starts one vision worker for each set of sessions.
+    pub(super) fn workers(&self, eyes: Vec<OpenEyes>) -> Result<Vec<WorkerHandle>, Failure> {
+        let one = |(at, eyes): (usize, OpenEyes)| {
+            let (signal, name) = (Signal::new(), format!("vision-{at}"));
+            // Assignments are made by reloads, a handful at a time; a full queue makes the reload wait.
+            let (assign, assigned) = sync_channel(64);
+            let worker = VisionWorker {
+                eyes: eyes.0,
+                signal: Arc::clone(&signal),
+                assigned,
+                orders: self.orders.clone(),
+                clock: Arc::clone(self.clock),
+                board: Arc::clone(self.board),
+                beat: self.pulse.register(&name, self.clock.now().mono),
+            };
+            Ok(WorkerHandle { signal, assign, thread: spawn(&name, move || worker.run())? })
+        };
+        eyes.into_iter().enumerate().map(one).collect()
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Failure> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+    thread.map_err(|error| Failure::No(format!("no thread for {name}: {error}")))
+}
