@@ -135,7 +135,7 @@ impl Replay {
                 continue;
             }
             let view = frame.view().map_err(|error| no(&error))?;
-            let faces = self.look.see(eyes, &view, stamp).map_err(|error| no(&error))?;
+            let faces = self.look.see(eyes, &view, stamp, stamp.mono).map_err(|error| no(&error))?;
             self.take(&bar, |watcher| {
                 let now = Now { mono: stamp.mono, wall: stamp.wall };
                 let mut actions = watcher.on_faces(now, &faces);

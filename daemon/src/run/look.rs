@@ -23,6 +23,8 @@ pub struct Look {
     floors: Floors,
     min_interval: Duration,
     interval: Duration,
+    /// When the next frame is due; absent before the first.
+    due_at: Option<Mono>,
     last_analysed: Option<Mono>,
     last_embedded: BTreeMap<TrackId, Mono>,
 }
@@ -47,6 +49,7 @@ impl Look {
             },
             min_interval: settings.track.min_interval,
             interval: Duration::from_secs_f64(1.0 / its.analysed_fps.max(0.01)),
+            due_at: None,
             last_analysed: None,
             last_embedded: BTreeMap::new(),
         }
@@ -58,11 +61,11 @@ impl Look {
         &self.camera
     }
 
-    /// Whether a frame from `at` is due, keeping to the analysed frames per second. Frames come with jitter, so one that
-    /// is a tenth of the interval early is taken.
+    /// Whether a frame is due at `at`. Frames come with jitter, so one that is a tenth of the interval early is taken;
+    /// the schedule itself does not drift by that.
     #[must_use]
     pub fn is_due(&self, at: Mono) -> bool {
-        self.last_analysed.is_none_or(|last| at.since(last) + self.interval / 10 >= self.interval)
+        self.due_in(at).is_zero()
     }
 
     /// How long since the last analysed frame; zero before the first.
@@ -71,14 +74,21 @@ impl Look {
         self.last_analysed.map_or(Duration::ZERO, |last| at.since(last))
     }
 
-    /// When the next frame is due.
+    /// How long until the next frame is due.
     #[must_use]
     pub fn due_in(&self, at: Mono) -> Duration {
-        self.last_analysed
-            .map_or(Duration::ZERO, |last| self.interval.saturating_sub(at.since(last) + self.interval / 10))
+        self.due_at.map_or(Duration::ZERO, |due| due.since(at.plus(self.interval / 10)))
     }
 
-    /// Sees what there is in one frame.
+    /// A frame is taken at `at`: the next one is due an interval after this one was, or, after a pause, an interval from
+    /// now.
+    fn schedule(&mut self, at: Mono) {
+        let due = self.due_at.filter(|due| at.since(*due) < self.interval).unwrap_or(at);
+        self.due_at = Some(due.plus(self.interval));
+    }
+
+    /// Sees what there is in one frame, taken at `taken`: now for a live camera, whose newest frame may be a little old,
+    /// and the frame's own time in a replay.
     ///
     /// # Errors
     /// [`AnalyserError`] when a network failed; the frame is skipped.
@@ -87,9 +97,11 @@ impl Look {
         eyes: &mut Eyes,
         view: &FrameView<'_>,
         stamp: FrameStamp,
+        taken: Mono,
     ) -> Result<FrameFaces, AnalyserError> {
         let at = stamp.mono;
         self.last_analysed = Some(at);
+        self.schedule(taken);
         let expected: Vec<_> = self.tracker.expected(at).collect();
         let found = self.eyes.detect(eyes, view, at, &expected)?;
         let detected: Vec<_> = found.iter().map(|found| found.face).collect();
@@ -127,7 +139,7 @@ impl Look {
     pub fn forget(&mut self) -> Vec<TrackId> {
         self.tracker.end_all();
         self.eyes.forget();
-        self.last_analysed = None;
+        (self.last_analysed, self.due_at) = (None, None);
         self.take_ended()
     }
 
@@ -156,5 +168,43 @@ fn look_settings(settings: &Settings, its: &CameraSettings) -> CameraEyesSetting
         score_min: detect.detector_score_min,
         faces_max: usize::try_from(detect.max_faces_per_frame).unwrap_or(usize::MAX),
         gate_on_motion: detect.motion == Motion::Gated,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Frames analysed in ten seconds of a camera with `fps`, looked at the moment they are due, when the newest frame
+    /// is up to one frame interval old.
+    fn analysed(fps: f64, analysed_fps: f64) -> usize {
+        let mut settings = Settings::default();
+        settings.detect.analysed_fps = analysed_fps;
+        let text =
+            format!("[cameras.gate]\nsource = \"file:///a.mp4\"\nlists = [\"staff\"]\nanalysed-fps = {analysed_fps}\n");
+        let parsed = crate::config::parse(std::path::Path::new("test.toml"), &text).expect("valid");
+        let camera = CameraId::try_new("gate").expect("a name");
+        let mut look = Look::new(&settings, &camera, &parsed.cameras[&camera], 0);
+        let (mut count, mut taken_frame) = (0, None);
+        for ms in 0..10_000_u32 {
+            let at = Mono::from_millis(u64::from(ms) + 1000);
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count")]
+            let newest = (f64::from(ms) * fps / 1000.0) as u64;
+            if look.is_due(at) && taken_frame != Some(newest) {
+                taken_frame = Some(newest);
+                look.schedule(at);
+                count += 1;
+            }
+        }
+        count
+    }
+
+    #[test]
+    fn the_analysed_rate_is_kept_whatever_the_camera_sends() {
+        for fps in [6.0, 10.0, 12.0, 15.0, 25.0, 30.0] {
+            let count = analysed(fps, 5.0);
+            assert!((48..=52).contains(&count), "{count} of {fps} frames a second in ten seconds");
+        }
+        assert!((28..=31).contains(&analysed(3.0, 5.0)), "a slow camera is looked at as often as it sends");
     }
 }

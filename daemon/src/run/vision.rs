@@ -110,7 +110,7 @@ impl VisionWorker {
         let camera = seat.slot.camera().clone();
         let faces = match &frame {
             Ok(frame) => match frame.view() {
-                Ok(view) => seat.look.see(&mut self.eyes, &view, frame.stamp()).map_err(|error| error.to_string()),
+                Ok(view) => seat.look.see(&mut self.eyes, &view, frame.stamp(), now).map_err(|error| error.to_string()),
                 Err(error) => Err(error.to_string()),
             },
             Err(error) => Err(error.to_string()),
