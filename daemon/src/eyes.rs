@@ -1,10 +1,10 @@
 //! The networks, opened once and proven before anything relies on them.
 
+use crate::clock::ThreadCpuClock;
 use crate::cmd::Failure;
 use crate::config::Settings;
 use crate::site;
 use sekisho_logic::calibration::Calibration;
-use sekisho_logic::time::Clock;
 use sekisho_vision::analyser::Eyes;
 use sekisho_vision::manifest::{Entry, Manifest};
 use sekisho_vision::photo::{self, EnrolledFace};
@@ -20,7 +20,6 @@ pub struct Loaded {
     detector: Arc<Entry>,
     embedder: Arc<Entry>,
     preprocessing: String,
-    clock: Arc<dyn Clock>,
 }
 
 impl Loaded {
@@ -36,8 +35,7 @@ impl Loaded {
         detector.detector().map_err(Failure::wrong)?;
         let preprocessing = embedder.embedder().map_err(Failure::wrong)?.preprocessing_version.to_string();
         let runtime = Runtime::load(&settings.models.onnxruntime).map_err(Failure::wrong)?;
-        let clock = Arc::new(crate::clock::SystemClock::start());
-        Ok(Self { runtime, manifest, detector, embedder, preprocessing, clock })
+        Ok(Self { runtime, manifest, detector, embedder, preprocessing })
     }
 
     /// One set of sessions, for the thread that will own them. Hashes, contracts and a self-test are checked here.
@@ -45,7 +43,7 @@ impl Loaded {
     /// # Errors
     /// [`Failure::Wrong`] naming the file that is not what the manifest says.
     pub fn eyes(&mut self) -> Result<OpenEyes, Failure> {
-        let eyes = Eyes::open(self.runtime, &self.manifest, &self.detector, &self.embedder, Arc::clone(&self.clock));
+        let eyes = Eyes::open(self.runtime, &self.manifest, &self.detector, &self.embedder, Arc::new(ThreadCpuClock));
         eyes.map(OpenEyes).map_err(Failure::wrong)
     }
 

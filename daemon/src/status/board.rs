@@ -49,7 +49,7 @@ pub struct VerdictCounts {
     pub stages: BTreeMap<Stage, u64>,
 }
 
-/// CPU time and calls of one stage of vision.
+/// Processor time and calls of one stage of vision.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StageTime {
     /// Total.

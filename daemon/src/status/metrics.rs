@@ -73,7 +73,7 @@ pub fn render(reading: &Reading) -> String {
         delay.get_or_create(&vec![("quantile", quantile.into())]).set(real(ms) / 1000.0);
     }
     let (spent, calls) = (
-        page.metric("vision_seconds_total", "Time spent in one stage of vision."),
+        page.metric("vision_cpu_seconds_total", "Processor time spent in one stage of vision."),
         page.metric("vision_calls_total", "How often the stage ran."),
     );
     for (stage, time) in &reading.stages {

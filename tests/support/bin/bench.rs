@@ -4,13 +4,14 @@
 //! the machine disturbs it little; the daemon's overhead is a ratio of two such figures taken on the same clip in the same run.
 
 use gstreamer::prelude::*;
+use sekisho::clock::ThreadCpuClock;
 use sekisho::config::Settings;
 use sekisho::run::look::Look;
 use sekisho_camera::clip::ClipReader;
 use sekisho_logic::embedding::Embedding;
 use sekisho_logic::gallery::{Gallery, Member};
 use sekisho_logic::id::{CameraId, ListId, PersonId};
-use sekisho_logic::time::{Clock, Mono, Now, WallMs};
+use sekisho_logic::time::{Clock as _, Mono, WallMs};
 use sekisho_tests::feed::{Clip, Feed};
 use sekisho_tests::rtsp::RtspServer;
 use sekisho_tests::site::{Daemon, Site, fetched, root};
@@ -25,41 +26,26 @@ use std::time::Duration;
 
 type Anyhow<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// Reads processor time where the daemon reads the time of day.
-#[derive(Debug)]
-struct CpuClock(rustix::time::ClockId);
-
-impl CpuClock {
-    fn read(&self) -> Duration {
-        let spent = rustix::time::clock_gettime(self.0);
-        Duration::new(spent.tv_sec.unsigned_abs(), u32::try_from(spent.tv_nsec).unwrap_or(0))
-    }
+/// Processor time of this process so far.
+fn process() -> Duration {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(spent.tv_sec.unsigned_abs(), u32::try_from(spent.tv_nsec).unwrap_or(0))
 }
 
-impl Clock for CpuClock {
-    fn now(&self) -> Now {
-        Now { mono: Mono::from_nanos(u64::try_from(self.read().as_nanos()).unwrap_or(u64::MAX)), wall: WallMs(0) }
-    }
+/// Processor time of this thread so far.
+fn thread() -> Mono {
+    ThreadCpuClock.now().mono
 }
-
-const THREAD: CpuClock = CpuClock(rustix::time::ClockId::ThreadCPUTime);
-const PROCESS: CpuClock = CpuClock(rustix::time::ClockId::ProcessCPUTime);
 
 fn ms(spent: Duration, count: u64) -> f64 {
     if count == 0 { 0.0 } else { spent.as_secs_f64() * 1000.0 / f64::from(u32::try_from(count).unwrap_or(u32::MAX)) }
 }
 
-/// Processor time of one clip's stages.
-struct Kernels {
-    decode_ms: f64,
-    /// Of one analysed frame, all stages of vision together.
-    vision_ms: f64,
-}
-
-fn kernels(label: &str, clip: &Path) -> Anyhow<Kernels> {
-    let begun = PROCESS.read();
+/// Prints the processor time of one clip's stages; gives that of decoding one frame, in milliseconds.
+fn kernels(label: &str, clip: &Path) -> Anyhow<f64> {
+    let begun = process();
     let frames = ClipReader::open(clip, WallMs(0))?.try_fold(0_u64, |count, frame| frame.map(|_| count + 1))?;
-    let decode_ms = ms(PROCESS.read().saturating_sub(begun), frames);
+    let decode_ms = ms(process().saturating_sub(begun), frames);
 
     let place = root().join(".sekisho");
     let runtime = Runtime::load(&place.join("onnxruntime/libonnxruntime.so.1.26.0"))?;
@@ -67,7 +53,7 @@ fn kernels(label: &str, clip: &Path) -> Anyhow<Kernels> {
     let settings = Settings::default();
     let (detector, embedder) =
         (manifest.entry(&settings.models.detector)?.clone(), manifest.entry(&settings.models.embedder)?.clone());
-    let mut eyes = Eyes::open(runtime, &manifest, &detector, &embedder, Arc::new(THREAD))?;
+    let mut eyes = Eyes::open(runtime, &manifest, &detector, &embedder, Arc::new(ThreadCpuClock))?;
     let site = Site::new();
     let camera = CameraId::try_new("bench")?;
     let its = sekisho::config::parse(
@@ -98,9 +84,8 @@ fn kernels(label: &str, clip: &Path) -> Anyhow<Kernels> {
         vision += spent;
         println!("  {stage:<10}{:>12.3}{:>22.3}{calls:>10}", ms(spent, calls), ms(spent, analysed));
     }
-    let vision_ms = ms(vision, analysed);
-    println!("  {:<10}{:>12}{vision_ms:>22.3}", "vision", "");
-    Ok(Kernels { decode_ms, vision_ms })
+    println!("  {:<10}{:>12}{:>22.3}", "vision", "", ms(vision, analysed));
+    Ok(decode_ms)
 }
 
 /// A search among `people`, on one thread; against the plain loop over the same memory side by side.
@@ -124,13 +109,13 @@ fn matching(people: usize) -> Anyhow<()> {
     let (mut ours, mut plain) = (Duration::MAX, Duration::MAX);
     let lists = [list];
     for _ in 0..9 {
-        let begun = THREAD.read();
+        let begun = thread();
         std::hint::black_box(gallery.nearest(&probe, &lists));
-        ours = ours.min(THREAD.read().saturating_sub(begun));
-        let begun = THREAD.read();
+        ours = ours.min(thread().since(begun));
+        let begun = thread();
         let cosine = |row: &[f32]| row.iter().zip(probe.as_slice()).map(|(a, b)| a * b).sum::<f32>();
         std::hint::black_box(flat.chunks_exact(128).map(cosine).max_by(f32::total_cmp));
-        plain = plain.min(THREAD.read().saturating_sub(begun));
+        plain = plain.min(thread().since(begun));
     }
     let ratio = plain.as_secs_f64() / ours.as_secs_f64().max(1e-9);
     println!("  {people:>7} people: {:>8.3} ms a track (plain loop / ours = {ratio:.1})", ms(ours, 1));
@@ -145,43 +130,56 @@ fn used(pid: u32) -> Anyhow<Duration> {
     Ok(Duration::from_millis((ticks(11) + ticks(12)) * 1000 / rustix::param::clock_ticks_per_second()))
 }
 
-/// (frames decoded, frames analysed) so far.
-fn progress(daemon: &Daemon) -> Anyhow<(u64, u64)> {
+/// What the daemon says it has done so far.
+struct Progress {
+    decoded: u64,
+    analysed: f64,
+    /// Processor time of all stages of vision, measured by the daemon itself under the same conditions as the whole.
+    vision_ms: f64,
+}
+
+fn progress(daemon: &Daemon) -> Anyhow<Progress> {
     let cameras = daemon.get("/v1/cameras");
     let decoded =
         cameras["cameras"].as_array().into_iter().flatten().filter_map(|each| each["frames-decoded-total"].as_u64());
     let decoded = decoded.sum();
     let (_, page) = daemon.request("GET", "/metrics", "")?;
-    let line = page.lines().find(|line| line.starts_with("sekisho_vision_calls_total{stage=\"motion\"}"));
-    let analysed = line.and_then(|line| line.rsplit_once(' ')).and_then(|(_, n)| n.parse::<f64>().ok()).unwrap_or(0.0);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
-    Ok((decoded, analysed as u64))
+    let sum = |start: &str| {
+        let values = page.lines().filter(|line| line.starts_with(start)).filter_map(|line| line.rsplit_once(' '));
+        values.filter_map(|(_, value)| value.parse::<f64>().ok()).sum::<f64>()
+    };
+    let analysed = sum("sekisho_vision_calls_total{stage=\"motion\"}");
+    Ok(Progress { decoded, analysed, vision_ms: sum("sekisho_vision_cpu_seconds_total") * 1000.0 })
 }
 
 /// glibc's settings in the shipped unit: one arena, and memory given back.
 const UNIT_ENVIRONMENT: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", "1"), ("MALLOC_TRIM_THRESHOLD_", "131072")];
 
-fn live(label: &str, clip: &Path, kernels: &Kernels, cameras: usize, seconds: u64) -> Anyhow<()> {
+fn live(label: &str, clip: &Path, decode_ms: f64, cameras: usize, seconds: u64) -> Anyhow<()> {
     let mut site = Site::new();
     for (person, photo) in [("collins", "astronaut.png"), ("hopper", "grace_hopper.jpg"), ("obama", "obama.jpg")] {
         let photo = root().join(".sekisho/demo/photos").join(photo).display().to_string();
         let _said = site.done(&["gallery", "enroll", person, &photo]);
     }
-    let server = RtspServer::start("127.0.0.1", 0, None, &[("gate", Feed::Clip(Clip::load(clip)?))])?;
-    site.configure(&format!(
-        "[cameras.gate]\nsource = {:?}\nlists = [\"staff\"]\n[decide]\nvisit-gap-s = 5\n",
-        server.url("gate")
-    ));
-    let mut daemon = site.start();
+    let names: Vec<_> = (0..cameras).map(|at| format!("gate-{at}")).collect();
+    let feeds = names.iter().map(|_| Clip::load(clip).map(Feed::Clip)).collect::<Result<Vec<_>, _>>()?;
+    let streams: Vec<_> = names.iter().map(String::as_str).zip(feeds).collect();
+    let server = RtspServer::start("127.0.0.1", 0, None, &streams)?;
+    for name in &names {
+        site.configure(&format!("[cameras.{name}]\nsource = {:?}\nlists = [\"staff\"]\n", server.url(name)));
+    }
+    let mut daemon = site.start_with(&UNIT_ENVIRONMENT);
     daemon.wait_ready();
-    daemon.wait_until("frames", 30, |daemon| progress(daemon).is_ok_and(|(decoded, _)| decoded > 30));
+    let all =
+        |daemon: &Daemon| daemon.get("/v1/status")["cameras"]["streaming"].as_u64() == u64::try_from(cameras).ok();
+    daemon.wait_until("frames from every camera", 60, all);
     let (before, cpu_before) = (progress(&daemon)?, used(daemon.pid())?);
     std::thread::sleep(Duration::from_secs(seconds));
     let (after, cpu_after) = (progress(&daemon)?, used(daemon.pid())?);
     let count = |n: u64| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
-    let (decoded, analysed) = (count(after.0 - before.0), count(after.1 - before.1));
+    let (decoded, analysed) = (count(after.decoded - before.decoded), after.analysed - before.analysed);
     let whole_ms = (cpu_after.saturating_sub(cpu_before)).as_secs_f64() * 1000.0;
-    let kernels_ms = decoded * kernels.decode_ms + analysed * kernels.vision_ms;
+    let kernels_ms = decoded * decode_ms + after.vision_ms - before.vision_ms;
     let status = daemon.get("/v1/status");
     let delay = &status["candidate-delay-ms"];
     println!(
@@ -241,10 +239,10 @@ fn run() -> Anyhow<()> {
         matching(people)?;
     }
     println!("\nthe whole daemon over RTSP");
-    for ((label, clip), kernels) in clips.iter().zip(&kernels) {
-        live(&format!("1 camera, {label}"), clip, kernels, 1, seconds)?;
+    for ((label, clip), decode_ms) in clips.iter().zip(&kernels) {
+        live(&format!("1 camera, {label}"), clip, *decode_ms, 1, seconds)?;
     }
-    live(&format!("4 cameras, {}", clips[0].0), clips[0].1, &kernels[0], 4, seconds)?;
+    live(&format!("4 cameras, {}", clips[0].0), clips[0].1, kernels[0], 4, seconds)?;
     Ok(())
 }
 
