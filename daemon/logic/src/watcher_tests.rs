@@ -34,7 +34,16 @@ fn policy(confirm: ConfirmBy) -> Policy {
         visit_gap: Duration::from_secs(60),
         candidate_expires: Duration::from_secs(30),
         track_expires: Duration::from_secs(5),
-        lists: [(list, ListPolicy { purpose: Purpose::EntryLog, confirm, vote_expires: Duration::from_secs(900), target_fpir: 0.01 })].into(),
+        lists: [(
+            list,
+            ListPolicy {
+                purpose: Purpose::EntryLog,
+                confirm,
+                vote_expires: Duration::from_secs(900),
+                target_fpir: 0.01,
+            },
+        )]
+        .into(),
         cameras: cameras.into(),
     }
 }
