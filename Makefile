@@ -39,3 +39,19 @@ test-scripts: ## the set-up's and the calibration's own unit tests
 models-calibrate: setup ## measure SFace's scores by face size again (ten minutes; needs the calibration photographs)
 	nice $(python) models/calibrate/calibrate.py --data $(SEKISHO_SHARED)/data/calibration-celeba.tar \
 	    --model .sekisho/models/face_recognition_sface_2021dec.onnx --out models/calibration/sface-2021dec.toml
+
+train_python := .sekisho/venv-train/bin/python
+
+.PHONY: models-setup models-test models-gate
+
+models-setup: ## the training environment, apart from everything else (several gigabytes)
+	test -x $(train_python) || python3 -m venv .sekisho/venv-train
+	$(train_python) -m pip install --quiet --requirement models/distill/requirements.txt
+
+models-test: models-setup ## networks, export parity, degradation, a smoke training, evaluation on a tiny set
+	cd models && PYTHONPATH=. nice ../$(train_python) -m pytest -q distill/tests evaluate/tests
+
+models-gate: ## the committed student: hashes, stored answers, int8 against fp32; needs no PyTorch
+	$(python) -m unittest discover -s models/student
+
+test: models-gate

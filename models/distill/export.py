@@ -73,6 +73,10 @@ def write(model: nn.Module, path: Path) -> None:
         dynamic_axes={"input": {0: "batch"}, "embedding": {0: "batch"}, "quality": {0: "batch"}},
     )
     graph = onnx.load(str(path))
+    # The exporter loses the width behind a flatten; the daemon compares declared shapes with its manifest.
+    width = model.embedding.weight.shape[0]
+    graph.graph.output[0].type.tensor_type.shape.dim[1].dim_value = width
+    onnx.save(graph, str(path))
     onnx.checker.check_model(graph, full_check=True)
     custom = {n.op_type for n in graph.graph.node if n.domain not in ("", "ai.onnx")}
     if custom:

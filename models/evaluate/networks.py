@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -24,19 +25,28 @@ def parse(text: str, threads: int = 1) -> Embedder:
 
 
 def cached(embedder: Embedder, label: str, names: list[str], make, cache: Path) -> np.ndarray:
-    """Embeddings [N,D] of `make(i)` for every name, remembered by network bytes, label and names."""
-    key = hashlib.sha256()
-    key.update(embedder.path.read_bytes())
-    key.update(f"{embedder.kind}|{label}|".encode())
-    key.update("|".join(names).encode())
-    path = cache / f"{embedder.name}-{label}-{key.hexdigest()[:16]}.npy"
+    """Embeddings [N,D] of `make(i)` for every name, remembered by network bytes, label and name.
+
+    What is there already is not computed again, so more folds, sizes or networks cost only what they add; an
+    interrupted run keeps all but its last few hundred pictures.
+    """
+    digest = hashlib.sha256(embedder.path.read_bytes() + embedder.kind.encode()).hexdigest()[:12]
+    path = cache / f"{embedder.name}-{digest}-{label}.npz"
+    known: dict[str, np.ndarray] = {}
     if path.exists():
-        return np.load(path)
+        with np.load(path) as stored:
+            known = dict(zip(stored["names"].tolist(), stored["rows"]))
+    missing = [i for i, name in enumerate(names) if name not in known]
     cache.mkdir(parents=True, exist_ok=True)
-    parts = []
-    for start in range(0, len(names), 64):
-        chips = np.stack([make(i) for i in range(start, min(start + 64, len(names)))])
-        parts.append(embedder.embed(chips))
-    out = np.concatenate(parts)
-    np.save(path, out)
-    return out
+    for start in range(0, len(missing), 64):
+        part = missing[start : start + 64]
+        known.update(zip((names[i] for i in part), embedder.embed(np.stack([make(i) for i in part]))))
+        if start + 64 >= len(missing) or start % 512 == 448:
+            _store(path, known)
+    return np.stack([known[name] for name in names])
+
+
+def _store(path: Path, known: dict[str, np.ndarray]) -> None:
+    part = path.with_suffix(f".{os.getpid()}.part.npz")
+    np.savez(part, names=np.array(list(known)), rows=np.stack(list(known.values())))
+    os.replace(part, path)
