@@ -124,6 +124,7 @@ def main() -> None:
     parser.add_argument("--degradations", nargs="+", default=list(probes.DEGRADATIONS), choices=probes.DEGRADATIONS)
     parser.add_argument("--modes", nargs="+", default=["hr-lr"], choices=["hr-lr", "lr-lr"])
     parser.add_argument("--folds", type=int, default=10, help="use only the first so many folds (a quick look)")
+    parser.add_argument("--exclude", type=Path, help="overlap-listed.csv: leave out every pair with a person in it")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--cache", type=Path, default=Path("runs/embeddings"))
     parser.add_argument("--out", type=Path, required=True)
@@ -131,6 +132,11 @@ def main() -> None:
     arguments = parser.parse_args()
     images, pairs = lfw.load(shared_dir() / "data" / "test-lfw.tar")
     pairs = [p for p in pairs if p.fold < arguments.folds]
+    if arguments.exclude:
+        with arguments.exclude.open() as handle:
+            out = {row["test_picture"].rsplit("_", 1)[0] for row in csv.DictReader(handle)}
+        pairs = [p for p in pairs if p.first.rsplit("_", 1)[0] not in out and p.second.rsplit("_", 1)[0] not in out]
+        print(f"{len(out)} people left out, {len(pairs)} pairs remain")
     embedders = [networks.parse(text, arguments.threads) for text in arguments.net]
     rows, verdicts, persons = evaluate(
         embedders, images, pairs, arguments.sides, arguments.degradations, arguments.modes, arguments.cache
