@@ -6,7 +6,7 @@ python := .sekisho/venv/bin/python
 DURATION ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-sheet test bench test-scripts check models-calibrate
+.PHONY: help setup demo demo-sheet test bench soak test-scripts check models-calibrate
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,11 @@ test: setup check test-scripts ## everything that must hold before a change land
 bench: setup ## what each stage costs, and the whole daemon over their sum (SECONDS_LIVE=60 a stream)
 	cargo build --release --locked -p sekisho -p sekisho-tests
 	target/release/bench
+
+soak: setup ## 200 camera reconnects and 200 kills of the store, figures printed
+	cargo build --workspace --locked
+	SEKISHO_RECONNECTS=200 cargo test --locked -p sekisho-tests --test camera_reconnects -- --nocapture
+	SEKISHO_KILLS=200 cargo test --locked -p sekisho-tests --test store_kill -- --nocapture
 
 test-scripts: ## the set-up's and the calibration's own unit tests
 	$(python) -m unittest discover -s deploy -p 'test_*.py'

@@ -86,7 +86,7 @@ name_type!(
     "list"
 );
 
-/// One face followed through one camera's frames. Unique within one run of the daemon.
+/// One face followed through one camera's frames. Unique for its camera within one run of the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct TrackId(pub u64);

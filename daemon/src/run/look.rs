@@ -12,8 +12,9 @@ use sekisho_vision::analyser::{AnalyserError, CameraEyes, CameraEyesSettings, Ey
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Track numbers of one camera: far more than a camera makes in a century at ten a second.
-const TRACKS_EACH: u64 = 1 << 36;
+/// How far apart the track numbers of two cameras begin. Tracks are told apart by camera and number, so a camera that
+/// has had a million does no harm; the gap only makes a number easier to find in a log.
+const TRACKS_EACH: u64 = 1_000_000;
 
 /// One camera's eyes and memory.
 pub struct Look {

@@ -51,6 +51,9 @@ use tokio::sync::{broadcast, watch};
 /// Events a slow listener may be behind before it is told that it missed some.
 const BACKLOG_MAX: usize = 256;
 
+/// Hanging pipelines that are borne.
+const TEARDOWNS_STUCK_MAX: u64 = 3;
+
 /// How long the store may take to write what waits when the daemon stops.
 const STORE_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -233,6 +236,15 @@ impl Daemon {
         }
     }
 
+    /// A reason to end and be started again: a pipeline that hangs in its tear-down keeps a thread and its memory for
+    /// ever, and `rtspsrc` is known for it. A few are bearable; from then on a new process is the only cure.
+    fn hanging_teardowns(&self) -> Option<String> {
+        let stuck: u64 = self.fleet.statuses().iter().map(|(_, status)| status.teardowns_stuck_total).sum();
+        (stuck >= TEARDOWNS_STUCK_MAX).then(|| {
+            format!("{stuck} camera pipelines hang in GStreamer; ending so that the service manager starts anew")
+        })
+    }
+
     /// Stops everything, in order.
     pub fn stop(mut self) {
         notify::tell(&[NotifyState::Stopping]);
@@ -306,10 +318,18 @@ async fn until_stopped(config: &Path, settings: Settings) -> Result<(), Failure>
     let cameras = daemon.settings.cameras.values().filter(|its| its.enabled).count();
     tracing::info!("watching {cameras} cameras; ask with `sekisho status`");
     notify::tell(&[NotifyState::Ready, NotifyState::Status(&format!("watching {cameras} cameras"))]);
+    let mut look_around = tokio::time::interval(Duration::from_secs(10));
+    let mut hanging = None;
     loop {
         tokio::select! {
             _ = term.recv() => break,
             _ = int.recv() => break,
+            _ = look_around.tick() => {
+                hanging = daemon.hanging_teardowns();
+                if hanging.is_some() {
+                    break;
+                }
+            }
             _ = hup.recv() => {
                 // Reading files and starting cameras may take a moment; nothing else waits on this task.
                 tokio::task::block_in_place(|| daemon.reload(config));
@@ -319,5 +339,5 @@ async fn until_stopped(config: &Path, settings: Settings) -> Result<(), Failure>
     tracing::info!("stopping");
     tokio::task::block_in_place(|| daemon.stop());
     tracing::info!("stopped");
-    Ok(())
+    hanging.map_or(Ok(()), |said| Err(Failure::No(said)))
 }
