@@ -6,8 +6,7 @@ use crate::config::credentials::CredentialPlaces;
 use sekisho_logic::calibration::{Calibration, RawCalibration};
 use sekisho_logic::gallery::{Gallery, Member};
 use sekisho_logic::policy::{CameraPolicy, ListPolicy, Policy};
-use sekisho_logic::time::Now;
-use sekisho_store::{DbKey, GalleryRows, IfMissing, Store, StoreError};
+use sekisho_store::{DbKey, GalleryRows, IfMissing, Store};
 use std::path::Path;
 
 /// Where credentials lie in this process.
@@ -79,7 +78,7 @@ pub fn policy(settings: &Settings) -> Policy {
         purpose: list.purpose,
         confirm: list.confirm,
         vote_expires: list.vote_expires,
-        target_fpir: list.target_fpir.min(decide.target_fpir),
+        target_fpir: list.target_fpir,
     };
     let watched = settings.cameras.iter().filter(|(_, camera)| camera.enabled);
     Policy {
@@ -97,34 +96,24 @@ pub fn policy(settings: &Settings) -> Policy {
     }
 }
 
-/// Reads the gallery as it is now, for the network in use. What cannot be compared is reported in the log, never
-/// silently left out.
-///
-/// # Errors
-/// [`StoreError`].
-pub fn read_gallery(
-    store: &mut Store,
-    model_digest: &str,
-    preprocessing: &str,
-    now: Now,
-) -> Result<GalleryRows, StoreError> {
-    let rows = store.gallery(model_digest, preprocessing, now.wall)?;
-    for other in &rows.other_versions {
-        tracing::warn!(
+/// What of the store's gallery cannot be compared with the network in use, a sentence each; never silently left out.
+#[must_use]
+pub fn left_out(rows: &GalleryRows) -> Vec<String> {
+    let other = rows.other_versions.iter().map(|other| {
+        format!(
             "gallery: {} prototypes of {} people come from another network ({:.12}..., preprocessing {}) and are not \
              compared; enrol them again with `sekisho gallery enroll --replace`",
-            other.prototypes,
-            other.people,
-            other.model_digest,
-            other.preprocessing,
-        );
-    }
-    if !rows.without_prototype.is_empty() {
-        let names: Vec<_> = rows.without_prototype.iter().take(10).map(ToString::to_string).collect();
-        let count = rows.without_prototype.len();
-        tracing::warn!("gallery: {count} people cannot be matched with this network: {}", names.join(", "));
-    }
-    Ok(rows)
+            other.prototypes, other.people, other.model_digest, other.preprocessing,
+        )
+    });
+    let names: Vec<_> = rows.without_prototype.iter().take(10).map(ToString::to_string).collect();
+    let (count, unreadable) = (rows.without_prototype.len(), rows.unreadable);
+    let without = (count > 0)
+        .then(|| format!("gallery: {count} people cannot be matched with this network: {}", names.join(", ")));
+    let unreadable = (unreadable > 0).then(|| {
+        format!("gallery: {unreadable} prototypes cannot be read and are not compared; enrol their people again")
+    });
+    other.chain(without).chain(unreadable).collect()
 }
 
 /// The matcher's gallery from the store's rows: the full-resolution prototype of each person.
@@ -136,4 +125,22 @@ pub fn matcher_gallery(rows: GalleryRows, model_digest: &str) -> Result<Gallery,
     let whole = rows.rows.into_iter().filter(|row| row.size_bin_px.is_none());
     let people = whole.map(|row| (Member { person: row.person, list: row.list }, row.embedding));
     Gallery::try_new(revision, model_digest, people).map_err(Failure::no)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sekisho_logic::id::ListId;
+
+    #[test]
+    fn a_lists_own_rate_is_in_force_whether_stricter_or_looser_than_the_general_one() {
+        let text = "[decide]\ntarget-fpir-per-mille = 1.0\n[lists.staff]\ntarget-fpir-per-mille = 5.0\n\
+                    [lists.banned]\ntarget-fpir-per-mille = 0.2\n";
+        let settings = crate::config::parse(Path::new("test.toml"), text).expect("valid");
+        let policy = policy(&settings);
+        for (list, wanted) in [("staff", 0.005), ("banned", 0.0002), ("watch", 0.001)] {
+            let rate = policy.target_fpir(&ListId::try_new(list).expect("a name"));
+            assert!((rate - wanted).abs() < 1e-12, "{list}: {rate}");
+        }
+    }
 }

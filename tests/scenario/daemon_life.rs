@@ -163,6 +163,27 @@ fn a_reload_adds_a_camera_without_touching_the_others() {
 }
 
 #[test]
+fn an_enrolment_and_a_removal_reach_the_running_daemon_by_themselves() {
+    let Some(fetched) = fetched() else { return };
+    let photo = fetched.join("demo/photos/astronaut.png");
+    if !photo.exists() {
+        eprintln!("SKIPPED: {} is absent; run deploy/setup", photo.display());
+        return;
+    }
+    let site = Site::new();
+    let mut daemon = site.start();
+    daemon.wait_ready();
+    let in_force = |daemon: &Daemon| daemon.get("/v1/gallery")["people-in-force"].as_u64();
+    assert_eq!(in_force(&daemon), Some(0));
+    let _said = site.done(&["gallery", "enroll", "eileen", &photo.display().to_string()]);
+    daemon.wait_until("the enrolled person in force", 5, |daemon| in_force(daemon) == Some(1));
+    let _said = site.done(&["gallery", "remove", "eileen"]);
+    daemon.wait_until("the removed person gone", 5, |daemon| in_force(daemon) == Some(0));
+    assert_eq!(daemon.log().matches("people in force").count(), 2, "each change is said once:\n{}", daemon.log());
+    assert!(daemon.stop(5).success());
+}
+
+#[test]
 fn the_watchdog_is_fed_while_everything_moves() {
     if fetched().is_none() {
         return;

@@ -58,8 +58,7 @@ pub struct ListPolicy {
     pub confirm: ConfirmBy,
     /// How long a machine-confirmed alert waits for votes.
     pub vote_expires: Duration,
-    /// Share of strangers' tracks that may become a candidate of this list. The stricter of this and the general one
-    /// is in force on a camera that watches several lists.
+    /// Share of strangers' tracks that may become a candidate of this list.
     pub target_fpir: f64,
 }
 

@@ -58,8 +58,9 @@ pub fn run(config: &Path, args: &ReplayArgs) -> Result<(), Failure> {
         let mut store = site::open_store(&settings)?;
         let now = crate::clock::SystemClock::start();
         let now = sekisho_logic::time::Clock::now(&now);
-        let rows = site::read_gallery(&mut store, loaded.embedder_digest(), loaded.preprocessing(), now);
-        Arc::new(site::matcher_gallery(rows.map_err(Failure::no)?, loaded.embedder_digest())?)
+        let rows = store.gallery(loaded.embedder_digest(), loaded.preprocessing(), now.wall).map_err(Failure::no)?;
+        site::left_out(&rows).iter().for_each(|said| eprintln!("sekisho: {said}"));
+        Arc::new(site::matcher_gallery(rows, loaded.embedder_digest())?)
     };
     let mut policy = site::policy(&settings);
     policy.cameras.entry(camera.clone()).or_default().lists = its.lists.clone();

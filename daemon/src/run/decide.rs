@@ -108,13 +108,13 @@ impl<J: Journal> DecideLoop<J> {
                 last_tick = now.mono;
                 let actions = self.watcher.on_tick(now);
                 self.act(actions, &mut held);
-                self.pin(held.events.len());
+                self.pin(&held);
                 self.feed_watchdog(&beat, now.mono);
             }
             held.flush(&self.journal);
         }
         held.flush(&self.journal);
-        self.pin(held.events.len());
+        self.pin(&held);
         if !held.events.is_empty() {
             tracing::error!(
                 "decide: {} alert events could not be handed to the store before the stop",
@@ -183,7 +183,7 @@ impl<J: Journal> DecideLoop<J> {
         }
     }
 
-    fn pin(&self, journal_waiting: usize) {
+    fn pin(&self, held: &Held) {
         let gallery = self.watcher.gallery();
         self.board.pin(DecideView {
             open: self.watcher.open_alerts().cloned().collect(),
@@ -191,7 +191,8 @@ impl<J: Journal> DecideLoop<J> {
             gallery_people: gallery.members().len(),
             gallery_revision: gallery.revision(),
             overflow_total: self.watcher.overflow_total(),
-            journal_waiting,
+            journal_waiting: held.events.len(),
+            journal_dropped_total: held.dropped_total,
         });
     }
 

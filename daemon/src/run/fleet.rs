@@ -69,7 +69,7 @@ impl Fleet {
         its: &settings::CameraSettings,
         places: &CredentialPlaces,
     ) -> Result<(), Failure> {
-        let wrong = |error: &dyn std::fmt::Display| Failure::Wrong(format!("camera {id}: {error}"));
+        let wrong = |error: &dyn std::fmt::Display| wrong(id, error);
         let wanted = camera_settings(its, places).map_err(|error| wrong(&error))?;
         let nth = self.next.fetch_add(1, Ordering::Relaxed);
         let look = Box::new(Look::new(settings, id, its, nth));
@@ -105,7 +105,7 @@ impl Fleet {
         its: &settings::CameraSettings,
         places: &CredentialPlaces,
     ) -> Result<(), Failure> {
-        let wrong = |error: &dyn std::fmt::Display| Failure::Wrong(format!("camera {id}: {error}"));
+        let wrong = |error: &dyn std::fmt::Display| wrong(id, error);
         let wanted = camera_settings(its, places).map_err(|error| wrong(&error))?;
         match self.cameras().get_mut(id) {
             Some(watched) => watched.handle.reconfigure(wanted).map_err(|error| wrong(&error)),
@@ -177,4 +177,8 @@ fn camera_settings(its: &settings::CameraSettings, places: &CredentialPlaces) ->
     });
     let source = its.source.clone().with_credential(credential.transpose()?);
     Ok(CameraSettings { stall: its.stall, ..CameraSettings::new(source) })
+}
+
+fn wrong(id: &CameraId, error: &dyn std::fmt::Display) -> Failure {
+    Failure::Wrong(format!("camera {id}: {error}"))
 }

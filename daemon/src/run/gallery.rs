@@ -3,6 +3,7 @@
 use super::decide::Order;
 use crate::notify::Beat;
 use crate::site;
+use sekisho_logic::gallery::Gallery;
 use sekisho_logic::time::{Clock, Now};
 use sekisho_store::StoreHandle;
 use std::sync::Arc;
@@ -28,8 +29,10 @@ pub struct GalleryWatch {
     pub model_digest: String,
     /// Its preprocessing.
     pub preprocessing: String,
-    /// The version that is in force already.
+    /// The version last read.
     pub version: i64,
+    /// The gallery in force.
+    pub in_force: Arc<Gallery>,
     /// Set to end.
     pub stop: Arc<AtomicBool>,
     /// Its hand on the pulse.
@@ -57,7 +60,7 @@ impl GalleryWatch {
 
     fn read(&mut self, now: Now) {
         let (digest, preprocessing) = (self.model_digest.clone(), self.preprocessing.clone());
-        let rows = self.store.call(move |store| site::read_gallery(store, &digest, &preprocessing, now));
+        let rows = self.store.call(move |store| store.gallery(&digest, &preprocessing, now.wall));
         let rows = match rows {
             Ok(Ok(rows)) => rows,
             Ok(Err(error)) => {
@@ -67,11 +70,16 @@ impl GalleryWatch {
             Err(_) => return,
         };
         let version = rows.version;
+        let left_out = site::left_out(&rows);
         match site::matcher_gallery(rows, &self.model_digest) {
+            // Read because time passed, and nobody's grounds ran out meanwhile.
+            Ok(gallery) if version == self.version && gallery.members() == self.in_force.members() => {}
             Ok(gallery) => {
+                let gallery = Arc::new(gallery);
                 // Full means that deciding is behind; the version stays unseen and this is tried again in half a second.
-                if self.orders.try_send(Order::Gallery(Arc::new(gallery))).is_ok() {
-                    self.version = version;
+                if self.orders.try_send(Order::Gallery(Arc::clone(&gallery))).is_ok() {
+                    left_out.iter().for_each(|said| tracing::warn!("{said}"));
+                    (self.version, self.in_force) = (version, gallery);
                 }
             }
             Err(error) => {

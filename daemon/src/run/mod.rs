@@ -182,10 +182,15 @@ impl Daemon {
         let subscriptions = Subscriptions::new(RwLock::new(journal::subscriptions(&settings)));
         let shared =
             Shared { clock: &clock, store: &store, orders: &orders, board: &board, pulse: &pulse, verdicts: &verdicts };
-        let watcher = Watcher::new(site::policy(&settings), proven.gallery, Arc::new(proven.calibration), proven.run);
+        let watcher = Watcher::new(
+            site::policy(&settings),
+            Arc::clone(&proven.gallery),
+            Arc::new(proven.calibration),
+            proven.run,
+        );
         let journal = StoreJournal { store: store.clone(), subscriptions: Arc::clone(&subscriptions) };
         let decide = shared.decide(watcher, journal, inbox, proven.open)?;
-        let gallery = shared.gallery(proven.network, proven.gallery_version)?;
+        let gallery = shared.gallery(proven.network, proven.gallery_version, proven.gallery)?;
         let fleet = Arc::new(Fleet::new(shared.workers(proven.eyes)?, Arc::clone(&clock)));
         let counts = Arc::new(SocketCounts::default());
         let sources = Arc::new(Sources {

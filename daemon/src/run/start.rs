@@ -54,7 +54,8 @@ impl Proven {
         begin_run(&mut store, started)?;
         let listener = server::bind(&settings.daemon.socket).map_err(Failure::no)?;
         let (digest, preprocessing) = (loaded.embedder_digest().to_owned(), loaded.preprocessing().to_owned());
-        let rows = site::read_gallery(&mut store, &digest, &preprocessing, started).map_err(Failure::no)?;
+        let rows = store.gallery(&digest, &preprocessing, started.wall).map_err(Failure::no)?;
+        site::left_out(&rows).iter().for_each(|said| tracing::warn!("{said}"));
         let gallery_version = rows.version;
         let gallery = Arc::new(site::matcher_gallery(rows, &digest)?);
         let open = store.open_alerts().map_err(Failure::no)?;
@@ -139,6 +140,7 @@ impl Shared<'_> {
         &self,
         (model_digest, preprocessing): (String, String),
         version: i64,
+        in_force: Arc<Gallery>,
     ) -> Result<(Arc<AtomicBool>, JoinHandle<()>), Failure> {
         let stop = Arc::new(AtomicBool::new(false));
         let watch = GalleryWatch {
@@ -148,6 +150,7 @@ impl Shared<'_> {
             model_digest,
             preprocessing,
             version,
+            in_force,
             stop: Arc::clone(&stop),
             beat: self.pulse.register("gallery", self.clock.now().mono),
         };

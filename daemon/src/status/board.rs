@@ -30,6 +30,8 @@ pub struct DecideView {
     pub overflow_total: u64,
     /// Journal entries waiting in the decide loop because the store's queue is full.
     pub journal_waiting: usize,
+    /// Journal entries lost because more waited than may.
+    pub journal_dropped_total: u64,
 }
 
 /// What one camera's tracks came to since the start.

@@ -1,6 +1,6 @@
 //! What status says, gathered from the parts at the moment somebody asks.
 
-use super::board::{Board, VerdictCounts};
+use super::board::{Board, DecideView, VerdictCounts};
 use super::server::SocketCounts;
 use super::wire::SCHEMA_VERSION;
 use sekisho_camera::status::CameraStatus;
@@ -74,7 +74,7 @@ impl Sources {
             "gallery": { "people": decide.gallery_people, "revision": decide.gallery_revision },
             "alerts": { "open": decide.open.len(), "events-by-stage": by_stage },
             "cameras": { "total": cameras.len(), "streaming": streaming },
-            "store": store_json(&store, decide.journal_waiting),
+            "store": store_json(&store, &decide),
             "candidate-delay-ms": { "p50": delays.p50_ms, "p95": delays.p95_ms, "count": delays.count },
             "faces-dropped-total": self.board.faces_dropped_total(),
             "detector-runs-deferred-total": self.board.overload().0,
@@ -171,7 +171,7 @@ fn camera_json(id: &CameraId, status: &CameraStatus) -> Map<String, Value> {
     }
 }
 
-fn store_json(health: &StoreHealth, held_back: usize) -> Value {
+fn store_json(health: &StoreHealth, decide: &DecideView) -> Value {
     let (state, cause, since) = match &health.state {
         StorageState::Ok => ("ok", None, None),
         StorageState::Failed { since, cause, .. } => ("storage-failed", Some(cause), Some(since.wall.to_rfc3339())),
@@ -180,9 +180,9 @@ fn store_json(health: &StoreHealth, held_back: usize) -> Value {
         "state": state,
         "cause": cause,
         "since": since,
-        "events-waiting": health.events_waiting + held_back,
+        "events-waiting": health.events_waiting + decide.journal_waiting,
         "events-committed-total": health.events_committed_total,
-        "events-dropped-total": health.events_dropped_total,
+        "events-dropped-total": health.events_dropped_total + decide.journal_dropped_total,
         "events-refused-total": health.events_refused_total,
         "disk": health.disk.map(|level| format!("{level:?}").to_lowercase()),
         "free-bytes": health.space.map(|space| space.free_bytes),
