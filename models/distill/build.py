@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnx
 import torch
+from onnx import numpy_helper
 
 from . import from_teacher, network
 from .config import Network
@@ -19,10 +21,27 @@ def teacher_path() -> Path:
 def student(wanted: Network) -> torch.nn.Module:
     """A fresh student (random, or holding the teacher's weights)."""
     if wanted.route == "teacher":
-        return from_teacher.TeacherStudent(teacher_path(), wanted.downsample)
-    if wanted.route == "wave":
-        return network.WaveResNet(wanted.size, from_teacher.EMBEDDING, wanted.downsample, wanted.gated_bands)
-    raise ValueError(f"network.route must be teacher or wave, got {wanted.route!r}")
+        model = from_teacher.TeacherStudent(teacher_path(), wanted.downsample)
+    elif wanted.route == "wave":
+        model = network.WaveResNet(wanted.size, from_teacher.EMBEDDING, wanted.downsample, wanted.gated_bands)
+    else:
+        raise ValueError(f"network.route must be teacher or wave, got {wanted.route!r}")
+    if wanted.start:
+        take_weights(model, Path(wanted.start))
+    return model
+
+
+def take_weights(model: torch.nn.Module, path: Path) -> None:
+    """Fills `model` with the weights of an exported student; raises ValueError when they are not of this network.
+
+    Export equalises channels and folds nothing else on route `teacher` with strides, so the file holds the whole state.
+    """
+    exported = {t.name.removeprefix("model."): numpy_helper.to_array(t) for t in onnx.load(str(path)).graph.initializer}
+    state = model.state_dict()
+    wrong = [name for name, value in state.items() if getattr(exported.get(name), "shape", None) != tuple(value.shape)]
+    if wrong:
+        raise ValueError(f"{path}: not an export of this network, {len(wrong)} tensors differ, first {wrong[0]}")
+    model.load_state_dict({name: torch.from_numpy(exported[name].copy()) for name in state})
 
 
 def frozen_teacher() -> torch.nn.Module:

@@ -20,6 +20,8 @@ class Network:
     downsample: str = "stride"
     # Gated high-frequency path beside LL (route `wave` only).
     gated_bands: bool = False
+    # An exported student (.onnx) to start from instead of the route's own start, path relative to the working folder.
+    start: str = ""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,10 @@ class Data:
     # Share of views left sharp (only landmark error and tone), and of the rest that see kernels alone.
     sharp_share: float = 0.25
     clean_share: float = 0.35
+    # Probe sides of degraded views as [low px, high px, weight], log-uniform inside each; empty: the module's own mixture.
+    sides: tuple = ()
+    # A table with a column `training_crop` (evaluate.overlap writes one): these crops are left out of training.
+    exclude: str = ""
 
 
 @dataclass(frozen=True)

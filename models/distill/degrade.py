@@ -245,15 +245,14 @@ def clean_variant(chain: Chain) -> Chain:
     return replace(chain, blur_p=0.0, noise_p=0.0, jpeg_p=0.0, h264_p=0.0, tone_p=0.0, grey_p=0.0)
 
 
-def train_side_px(rng: np.random.Generator, smallest_px: int = 7) -> int:
-    """Size of one training view: 35 % 16..40, 30 % 8..16 (both log-uniform), 7 % 7, the rest 40..100."""
-    dice = rng.random()
-    if dice < 0.35:
-        side = np.exp(rng.uniform(np.log(16), np.log(40)))
-    elif dice < 0.65:
-        side = np.exp(rng.uniform(np.log(8), np.log(16)))
-    elif dice < 0.72:
-        side = 7
-    else:
-        side = rng.uniform(40, 100)
+# Sizes of training views, [low px, high px, weight]: 35 % 16..40, 30 % 8..16, 7 % 7, the rest 40..100.
+TRAIN_SIDES = ((16, 40, 0.35), (8, 16, 0.30), (7, 7, 0.07), (40, 100, 0.28))
+
+
+def train_side_px(rng: np.random.Generator, smallest_px: int = 7, sides: tuple = ()) -> int:
+    """Side of one training view in px: a range by its weight, log-uniform inside."""
+    ranges = sides or TRAIN_SIDES
+    weights = np.array([weight for _, _, weight in ranges], float)
+    low, high, _ = ranges[rng.choice(len(ranges), p=weights / weights.sum())]
+    side = np.exp(rng.uniform(np.log(low), np.log(high)))
     return max(int(round(float(side))), smallest_px)

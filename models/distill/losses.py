@@ -96,9 +96,9 @@ def quality(q: torch.Tensor, z: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
 class TeacherCentres:
     """Identity term (AdaDistill's idea): class centres are running means of teacher embeddings, never learned."""
 
-    def __init__(self, classes: int, dims: int, scale: float = 64.0, margin: float = 0.45):
-        self.centres = torch.zeros(classes, dims)
-        self.seen = torch.zeros(classes, dtype=torch.bool)
+    def __init__(self, classes: int, dims: int, device="cpu", scale: float = 64.0, margin: float = 0.45):
+        self.centres = torch.zeros(classes, dims, device=device)
+        self.seen = torch.zeros(classes, dtype=torch.bool, device=device)
         self.scale, self.margin = scale, margin
 
     @torch.no_grad()

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from . import build, config as configs, crops as crop_store, losses, teachers, views
 
 LOG_FIELDS = ("views", "minutes", "lr", "total", "feature", "relation", "attention", "wavelet", "consistency",
-              "quality", "cos_sharp", "cos_32", "cos_16", "cos_8", "views_per_s")
+              "quality", "identity", "cos_sharp", "cos_32", "cos_16", "cos_8", "views_per_s")
 
 
 def progress(config: configs.Config, seen: int, trained_s: float) -> float:
@@ -50,6 +50,28 @@ def optimiser(model: torch.nn.Module, config: configs.Config) -> torch.optim.Opt
     return torch.optim.AdamW(groups, lr=config.schedule.lr, fused=torch.cuda.is_available())
 
 
+def allowed_rows(names: list[str], exclude: str) -> np.ndarray:
+    """Rows of the crops that may be trained on: all but those the table `exclude` lists under `training_crop`."""
+    if not exclude:
+        return np.arange(len(names))
+    with open(exclude, newline="") as handle:
+        out = {row["training_crop"] for row in csv.DictReader(handle)}
+    rows = np.array([row for row, name in enumerate(names) if name not in out])
+    print(f"{len(names) - len(rows)} crops left out of training by {exclude}", flush=True)
+    return rows
+
+
+def identity_labels(names: list[str]) -> np.ndarray:
+    """Person of each crop [N], or -1 where the source has no names: only `celeba/PERSON_FILE` carries one."""
+    persons: dict[str, int] = {}
+    labels = np.full(len(names), -1)
+    for row, name in enumerate(names):
+        source, _, file = name.partition("/")
+        if source == "celeba":
+            labels[row] = persons.setdefault(file.split("_")[0], len(persons))
+    return labels
+
+
 class Trainer:
     """Model, its running mean, optimiser and counters: all that a checkpoint holds."""
 
@@ -63,7 +85,8 @@ class Trainer:
         wanted = teachers.targets(intel, self.crops, cache)
         self.targets = torch.from_numpy(wanted).to(self.device)
         rng = np.random.default_rng((config.run.seed, 2))
-        rows = rng.permutation(len(self.crops))[: config.bank]
+        self.allowed = allowed_rows(self.crops.names, config.data.exclude)
+        rows = rng.permutation(self.allowed)[: config.bank]
         self.bank = self.targets[torch.from_numpy(rows).to(self.device)]
         self.bank_row = torch.full((len(self.crops),), -1, dtype=torch.long, device=self.device)
         self.bank_row[torch.from_numpy(rows).to(self.device)] = torch.arange(len(rows), device=self.device)
@@ -73,6 +96,11 @@ class Trainer:
         self.teacher = None
         if config.loss.needs_teacher_maps():
             self.teacher = build.frozen_teacher().to(self.device, memory_format=torch.channels_last)
+        labels = identity_labels(self.crops.names)
+        self.labels = torch.from_numpy(labels).to(self.device)
+        self.centres = None
+        if config.loss.identity:
+            self.centres = losses.TeacherCentres(int(labels.max()) + 1, self.targets.shape[1], self.device)
         self.optimiser = optimiser(self.model, config)
         self.step, self.trained_s = 0, 0.0
         self.sums: dict[str, list[float]] = {}
@@ -87,12 +115,16 @@ class Trainer:
         self.mean.load_state_dict(state["mean"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.trained_s = state["step"], state["trained_s"]
+        if self.centres is not None:
+            self.centres.centres, self.centres.seen = state["centres"], state["centres_seen"]
         print(f"resumed at step {self.step}, {self.trained_s / 60:.1f} minutes trained", flush=True)
 
     def save(self, name: str = "checkpoint.pt") -> None:
         """Writes a checkpoint beside the old one, then takes its place: a kill never leaves half a file."""
         state = {"model": self.model.state_dict(), "mean": self.mean.state_dict(), "step": self.step,
                  "optimiser": self.optimiser.state_dict(), "trained_s": self.trained_s}
+        if self.centres is not None:
+            state.update(centres=self.centres.centres, centres_seen=self.centres.seen)
         part = self.out / (name + ".part")
         torch.save(state, part)
         os.replace(part, self.out / name)
@@ -111,6 +143,10 @@ class Trainer:
             out["relation"] = weights.relation * losses.relation(z, t, self.bank, own, self.config.tau)
         if weights.quality:
             out["quality"] = weights.quality * losses.quality(q.float(), z.detach(), t)
+        if self.centres is not None:
+            owners = self.labels[rows]
+            self.centres.update(z.detach(), t, owners)
+            out["identity"] = weights.identity * self.centres.loss(z, owners)
         if len(clean):
             y = clean.float().contiguous(memory_format=torch.channels_last)
             if self.teacher is not None:
@@ -198,7 +234,7 @@ def run(config: configs.Config, out: Path, cache: Path, max_steps: int | None = 
     trainer.model.train()
     last = saved = logged = time.monotonic()
     logged_step = trainer.step
-    for batch in views.loader(trainer.crops, config, trainer.step, left, pair):
+    for batch in views.loader(trainer.crops, trainer.allowed, config, trainer.step, left, pair):
         trainer.learn(batch)
         now = time.monotonic()
         # A step longer than a minute means that the process was suspended, not that it learned.

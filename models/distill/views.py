@@ -28,16 +28,16 @@ def one_view(crops: Crops, index: int, seed: int, number: int, data, smallest_px
         if rng.random() < 0.5:
             image = degrade.jitter_landmarks(image, side, degrade.TRAIN, rng)
         return degrade.tone(image, degrade.TRAIN, rng), side, clean
-    side = degrade.train_side_px(rng, smallest_px)
+    side = degrade.train_side_px(rng, smallest_px, data.sides)
     chain = degrade.clean_variant(degrade.TRAIN) if rng.random() < data.clean_share else degrade.TRAIN
     return degrade.degrade(image, side, chain, rng), side, clean
 
 
 class Views(Dataset):
-    """Batches by number: item b holds views b*batch .. (b+1)*batch of an endless, seeded walk over all crops."""
+    """Batches by number: item b holds views b*batch .. (b+1)*batch of an endless, seeded walk over the crops `rows`."""
 
-    def __init__(self, crops: Crops, config: Config, first_batch: int, batches: int, pair: bool):
-        self.crops, self.config, self.pair = crops, config, pair
+    def __init__(self, crops: Crops, rows: np.ndarray, config: Config, first_batch: int, batches: int, pair: bool):
+        self.crops, self.rows, self.config, self.pair = crops, rows, config, pair
         self.first, self.batches = first_batch, batches
 
     def __len__(self) -> int:
@@ -45,7 +45,7 @@ class Views(Dataset):
 
     def order(self, epoch: int) -> np.ndarray:
         """Permutation of the crops in one pass."""
-        return np.random.default_rng((self.config.run.seed, 10**6, epoch)).permutation(len(self.crops))
+        return np.random.default_rng((self.config.run.seed, 10**6, epoch)).permutation(self.rows)
 
     def smallest_px(self, number: int) -> int:
         """Curriculum: 28 px at the start down to 7 px."""
@@ -61,7 +61,7 @@ class Views(Dataset):
         pictures, rows, sides, cleans = [], [], [], []
         orders: dict[int, np.ndarray] = {}
         for number in range(start, start + size):
-            epoch, place = divmod(number, len(self.crops))
+            epoch, place = divmod(number, len(self.rows))
             if epoch not in orders:
                 orders[epoch] = self.order(epoch)
             index = int(orders[epoch][place])
@@ -84,11 +84,13 @@ def _quiet_worker(_: int) -> None:
     cv2.setNumThreads(1)
 
 
-def loader(crops: Crops, config: Config, first_batch: int, batches: int, pair: bool) -> DataLoader:
-    """Loader of the batches still to come; what it yields does not depend on the number of workers."""
+def loader(
+    crops: Crops, allowed: np.ndarray, config: Config, first_batch: int, batches: int, pair: bool
+) -> DataLoader:
+    """Loader of the batches still to come, from the `allowed` crops; it does not depend on the number of workers."""
     workers = config.run.workers
     return DataLoader(
-        Views(crops, config, first_batch, batches, pair),
+        Views(crops, allowed, config, first_batch, batches, pair),
         batch_size=None,
         num_workers=workers,
         prefetch_factor=4 if workers else None,

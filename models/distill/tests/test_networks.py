@@ -92,3 +92,20 @@ def test_equalising_changes_no_answer():
         a, b = before(x), model(x)
     assert (F.normalize(a[0]) - F.normalize(b[0])).abs().max() < 1e-4
     assert (a[1] - b[1]).abs().max() < 1e-4
+
+
+def test_training_goes_on_from_an_exported_student():
+    teacher_or_skip()
+    from pathlib import Path
+
+    import onnxruntime as ort
+
+    path = Path(build.__file__).parents[1] / "student" / "sekisho-student-m.onnx"
+    model = build.student(config.Network(route="teacher", start=str(path))).eval()
+    x = F.interpolate(torch.rand(2, 3, 14, 14, generator=torch.Generator().manual_seed(2)) * 255.0, size=(112, 112))
+    with torch.no_grad():
+        found = F.normalize(model(x)[0]).numpy()
+    wanted = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(["embedding"], {"input": x.numpy()})[0]
+    assert np.abs(found - wanted / np.linalg.norm(wanted, axis=1, keepdims=True)).max() < 1e-4
+    with pytest.raises(ValueError, match="not an export of this network"):
+        build.student(config.Network(route="wave", start=str(path)))

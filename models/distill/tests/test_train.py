@@ -69,3 +69,27 @@ def test_shipped_configs_parse():
     assert found
     for path in found:
         config.load(path)
+
+
+def test_listed_crops_are_left_out_of_training(tmp_path):
+    table = tmp_path / "listed.csv"
+    table.write_text("test_picture,training_crop,cosine\nA_0001,utk/b.webp,0.6\n")
+    assert train.allowed_rows(["utk/a.webp", "utk/b.webp", "utk/c.webp"], str(table)).tolist() == [0, 2]
+    assert train.allowed_rows(["utk/a.webp", "utk/b.webp"], "").tolist() == [0, 1]
+
+
+def test_only_celeba_names_carry_a_person():
+    names = ["celeba/00007_000001.webp", "utk/00001_100_0.webp", "celeba/00009_000002.webp", "celeba/00007_000003.webp"]
+    assert train.identity_labels(names).tolist() == [0, -1, 1, 0]
+
+
+def test_identity_term_joins_the_loss_and_survives_a_restart(cache, tmp_path):
+    from distill.losses import Weights
+
+    settings = dataclasses.replace(small("wave"), loss=Weights(identity=0.5))
+    first = train.run(settings, tmp_path / "run", cache, max_steps=2)
+    assert "identity" in first.sums
+    again = train.Trainer(settings, tmp_path / "run", cache)
+    again.resume()
+    assert first.centres.seen.any() and torch.equal(again.centres.seen, first.centres.seen)
+    assert torch.equal(again.centres.centres, first.centres.centres)
