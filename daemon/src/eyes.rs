@@ -7,7 +7,7 @@ use crate::site;
 use sekisho_logic::calibration::Calibration;
 use sekisho_vision::analyser::Eyes;
 use sekisho_vision::manifest::{Entry, Manifest};
-use sekisho_vision::photo::{self, EnrolledFace};
+use sekisho_vision::photo::{self, EnrolledFace, PhotoError};
 use sekisho_vision::session::Runtime;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -99,7 +99,15 @@ impl OpenEyes {
     pub fn photo(&mut self, path: &Path) -> Result<(Vec<u8>, EnrolledFace), Failure> {
         let no = |error: &dyn std::fmt::Display| Failure::No(format!("{}: {error}", path.display()));
         let bytes = photo::read(path).map_err(|error| no(&error))?;
-        let face = photo::enrol(&mut self.0, &bytes).map_err(|error| no(&error))?;
+        let face = self.kept_photo(&bytes).map_err(|error| no(&error))?;
         Ok((bytes, face))
+    }
+
+    /// The one face in the bytes of a photograph that was kept.
+    ///
+    /// # Errors
+    /// [`PhotoError`], one sentence why it enrols nobody.
+    pub fn kept_photo(&mut self, bytes: &[u8]) -> Result<EnrolledFace, PhotoError> {
+        photo::enrol(&mut self.0, bytes)
     }
 }

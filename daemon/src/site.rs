@@ -102,14 +102,14 @@ pub fn left_out(rows: &GalleryRows) -> Vec<String> {
     let other = rows.other_versions.iter().map(|other| {
         format!(
             "gallery: {} prototypes of {} people come from another network ({:.12}..., preprocessing {}) and are not \
-             compared; enrol them again with `sekisho gallery enroll --replace`",
+             compared; make them anew with `sekisho gallery re-embed`",
             other.prototypes, other.people, other.model_digest, other.preprocessing,
         )
     });
     let names: Vec<_> = rows.without_prototype.iter().take(10).map(ToString::to_string).collect();
     let (count, unreadable) = (rows.without_prototype.len(), rows.unreadable);
     let without = (count > 0)
-        .then(|| format!("gallery: {count} people cannot be matched with this network: {}", names.join(", ")));
+        .then(|| format!("gallery: {count} people cannot be matched with this network: {}; `sekisho gallery re-embed` makes their templates", names.join(", ")));
     let unreadable = (unreadable > 0).then(|| {
         format!("gallery: {unreadable} prototypes cannot be read and are not compared; enrol their people again")
     });

@@ -27,6 +27,8 @@ pub enum GalleryVerb {
     List(JsonFlag),
     /// One person.
     Show(PersonArgs),
+    /// Make the templates anew from the kept photographs, after the network or its preprocessing changed.
+    ReEmbed(super::re_embed::ReEmbedArgs),
     /// Erase a person: photographs, templates, and the bytes they left behind.
     Remove(PersonArgs),
 }
@@ -67,16 +69,17 @@ pub fn run(config: &Path, verb: GalleryVerb) -> Result<(), Failure> {
         GalleryVerb::Enroll(args) => enroll(config, &args),
         GalleryVerb::List(flag) => list(config, flag),
         GalleryVerb::Show(args) => show(config, &args),
+        GalleryVerb::ReEmbed(args) => super::re_embed::run(config, &args),
         GalleryVerb::Remove(args) => remove(config, &args),
     }
 }
 
 /// The name under which the user of this command is audited.
-fn actor() -> String {
+pub(super) fn actor() -> String {
     format!("uid:{}", rustix::process::getuid().as_raw())
 }
 
-fn person_id(text: &str) -> Result<PersonId, Failure> {
+pub(super) fn person_id(text: &str) -> Result<PersonId, Failure> {
     PersonId::try_new(text).map_err(Failure::wrong)
 }
 
@@ -91,11 +94,7 @@ fn enroll(config: &Path, args: &EnrollArgs) -> Result<(), Failure> {
     }
     let mut loaded = Loaded::open(&settings)?;
     let mut eyes = loaded.eyes()?;
-    let bar =
-        if watched() && !args.json.json { ProgressBar::new(args.photos.len() as u64) } else { ProgressBar::hidden() };
-    bar.set_style(
-        ProgressStyle::with_template("  {bar:30} {pos}/{len} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar()),
-    );
+    let bar = bar(args.photos.len(), args.json);
     let (mut files, mut faces) = (Vec::new(), Vec::new());
     for path in &args.photos {
         bar.set_message(path.display().to_string());
@@ -111,7 +110,7 @@ fn enroll(config: &Path, args: &EnrollArgs) -> Result<(), Failure> {
         display_name: None,
         grounds: Grounds::default(),
         photos: files,
-        templates: templates(&faces, &loaded)?,
+        templates: templates((0..).zip(&faces), &loaded)?,
     };
     let how = if args.replace { Enrol::Replace } else { Enrol::Add };
     let mut store = site::open_store(&settings)?;
@@ -131,8 +130,18 @@ fn enroll(config: &Path, args: &EnrollArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One template a photograph, and the prototype: the unit mean of them all.
-fn templates(faces: &[EnrolledFace], loaded: &Loaded) -> Result<Vec<NewTemplate>, Failure> {
+/// A bar over `steps` for whoever watches; nothing for programs.
+pub(super) fn bar(steps: usize, flag: JsonFlag) -> ProgressBar {
+    let bar = if watched() && !flag.json { ProgressBar::new(steps as u64) } else { ProgressBar::hidden() };
+    let style = ProgressStyle::with_template("  {bar:30} {pos}/{len} {msg}");
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// One template a photograph, named by its number, and the prototype: the unit mean of them all.
+pub(super) fn templates<'a>(
+    faces: impl IntoIterator<Item = (i64, &'a EnrolledFace)>,
+    loaded: &Loaded,
+) -> Result<Vec<NewTemplate>, Failure> {
     let new = |source, embedding| NewTemplate {
         source,
         size_bin_px: None,
@@ -140,16 +149,19 @@ fn templates(faces: &[EnrolledFace], loaded: &Loaded) -> Result<Vec<NewTemplate>
         preprocessing: loaded.preprocessing().to_owned(),
         embedding,
     };
-    let mut sum = vec![0.0_f32; faces.first().map_or(0, |face| face.embedding.dim())];
-    for face in faces {
-        for (total, value) in sum.iter_mut().zip(face.embedding.as_slice()) {
+    let (mut sum, mut made) = (Vec::<f32>::new(), Vec::new());
+    for (photo, face) in faces {
+        let components = face.embedding.as_slice();
+        sum.resize(components.len(), 0.0);
+        for (total, value) in sum.iter_mut().zip(components) {
             *total += value;
         }
+        made.push(new(TemplateSource::Photo(photo), face.embedding.clone()));
     }
     let prototype = Embedding::try_new(&sum)
         .map_err(|_| Failure::No("the photographs contradict each other; are they all of the same person?".into()))?;
-    let photos = faces.iter().zip(0_i64..).map(|(face, at)| new(TemplateSource::Photo(at), face.embedding.clone()));
-    Ok(photos.chain([new(TemplateSource::Prototype, prototype.clone())]).collect())
+    made.push(new(TemplateSource::Prototype, prototype));
+    Ok(made)
 }
 
 fn about(person: &Person) -> Value {

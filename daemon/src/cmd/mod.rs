@@ -6,6 +6,7 @@ pub mod client;
 pub mod gallery;
 pub mod models;
 pub mod output;
+pub mod re_embed;
 pub mod replay;
 pub mod run;
 pub mod status;

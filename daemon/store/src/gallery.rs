@@ -6,6 +6,7 @@ use rusqlite::{Connection, params};
 use sekisho_logic::embedding::Embedding;
 use sekisho_logic::id::{ListId, PersonId};
 use sekisho_logic::time::WallMs;
+use std::collections::BTreeSet;
 
 /// One prototype.
 #[derive(Clone, Debug)]
@@ -103,6 +104,21 @@ impl Store {
             )?;
             gallery.other_versions = other_versions(&snapshot, model_digest, preprocessing)?;
             Ok(gallery)
+        })
+    }
+
+    /// Everybody, matched or not, who has a prototype of this network and preprocessing.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn templates_of(&mut self, model_digest: &str, preprocessing: &str) -> Result<BTreeSet<PersonId>, StoreError> {
+        self.read(|connection| {
+            let sql = "SELECT DISTINCT person FROM templates
+                       WHERE kind = 'prototype' AND model_digest = ?1 AND preprocessing = ?2";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([model_digest, preprocessing], |row| row.get::<_, String>(0))?;
+            // An id that is no id belongs to nobody that could be listed.
+            Ok(rows.collect::<Result<Vec<_>, _>>()?.iter().filter_map(|id| PersonId::try_new(id).ok()).collect())
         })
     }
 
