@@ -84,6 +84,10 @@ class Config:
     # Relational bank: rows of teacher embeddings, and the softmax temperature.
     bank: int = 8192
     tau: float = 0.05
+    # A second teacher for the relational term alone, `sface:FILE` (evaluate.networks names them); empty: none. What the bank
+    # says of a crop is then the mean of both teachers' logits, each at its own temperature.
+    second_teacher: str = ""
+    second_tau: float = 0.07
 
 
 def load(path: Path) -> Config:

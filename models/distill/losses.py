@@ -35,16 +35,17 @@ def feature(z: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
     return (1.0 - (z * t).sum(1)).mean()
 
 
-def relation(z: torch.Tensor, t: torch.Tensor, bank: torch.Tensor, own: torch.Tensor, tau: float) -> torch.Tensor:
+def relation(z: torch.Tensor, bank: torch.Tensor, wanted: torch.Tensor, own: torch.Tensor, tau: float) -> torch.Tensor:
     """KL between softmaxes over a bank [B,D] of teacher embeddings: the one-to-many search itself, without labels.
 
-    `own` [N] is the bank row that is the very same crop, or -1; it is masked out of both sides.
+    `wanted` [N,B] are the teachers' logits (cosines over temperature). `own` [N] is the bank row that is the very same
+    crop, or -1; it is masked out of both sides.
     """
     rows = torch.nonzero(own >= 0).squeeze(1)
     mask = torch.zeros(len(z), len(bank), dtype=torch.bool, device=z.device)
     mask[rows, own[rows]] = True
-    wanted = (t @ bank.T / tau).masked_fill(mask, -1e4)
     given = (z @ bank.T / tau).masked_fill(mask, -1e4)
+    wanted = wanted.masked_fill(mask, -1e4)
     return F.kl_div(F.log_softmax(given, 1), F.log_softmax(wanted, 1), log_target=True, reduction="batchmean")
 
 

@@ -88,6 +88,12 @@ class Trainer:
         self.allowed = allowed_rows(self.crops.names, config.data.exclude)
         rows = rng.permutation(self.allowed)[: config.bank]
         self.bank = self.targets[torch.from_numpy(rows).to(self.device)]
+        self.second = None
+        if config.second_teacher:
+            kind, _, file = config.second_teacher.partition(":")
+            other = teachers.Embedder(kind, Path(file), kind, config.run.threads)
+            self.second = torch.from_numpy(teachers.targets(other, self.crops, cache)).to(self.device)
+            self.second_bank = self.second[torch.from_numpy(rows).to(self.device)]
         self.bank_row = torch.full((len(self.crops),), -1, dtype=torch.long, device=self.device)
         self.bank_row[torch.from_numpy(rows).to(self.device)] = torch.arange(len(rows), device=self.device)
         self.model = build.student(config.network).to(self.device, memory_format=torch.channels_last)
@@ -140,7 +146,11 @@ class Trainer:
         out = {"feature": weights.feature * losses.feature(z, t)}
         if weights.relation:
             own = self.bank_row[rows]
-            out["relation"] = weights.relation * losses.relation(z, t, self.bank, own, self.config.tau)
+            wanted = t @ self.bank.T / self.config.tau
+            if self.second is not None:
+                other = self.second[rows] @ self.second_bank.T / self.config.second_tau
+                wanted = 0.5 * (wanted + other)
+            out["relation"] = weights.relation * losses.relation(z, self.bank, wanted, own, self.config.tau)
         if weights.quality:
             out["quality"] = weights.quality * losses.quality(q.float(), z.detach(), t)
         if self.centres is not None:

@@ -16,20 +16,24 @@ def test_feature_is_zero_at_the_target_and_two_opposite():
     assert abs(losses.feature(-t, t).item() - 2.0) < 1e-5
 
 
+def relation(z, t, bank, own):
+    return losses.relation(z, bank, t @ bank.T / 0.05, own, 0.05)
+
+
 def test_relation_is_zero_at_the_target_and_ignores_the_own_row():
     bank = unit(20, 8)
     t = bank[:4]
     own = torch.arange(4)
-    assert abs(losses.relation(t, t, bank, own, 0.05).item()) < 1e-5
+    assert abs(relation(t, t, bank, own).item()) < 1e-5
     moved = bank.clone()
     moved[:4] = -moved[:4]
     z = unit(9, 8)[5:9]
-    rows = [losses.relation(z[i : i + 1], t[i : i + 1], bank, own[i : i + 1], 0.05) for i in range(4)]
+    rows = [relation(z[i : i + 1], t[i : i + 1], bank, own[i : i + 1]) for i in range(4)]
     swapped = bank.clone()
     for i in range(4):
         swapped = bank.clone()
         swapped[i] = moved[i]
-        again = losses.relation(z[i : i + 1], t[i : i + 1], swapped, own[i : i + 1], 0.05)
+        again = relation(z[i : i + 1], t[i : i + 1], swapped, own[i : i + 1])
         assert torch.allclose(rows[i], again, atol=1e-5)
 
 
