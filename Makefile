@@ -41,9 +41,14 @@ test-scripts: ## the set-up's and the calibration's own unit tests
 	$(python) -m unittest discover -s deploy -p 'test_*.py'
 	$(python) -m unittest discover -s models/calibrate
 
-models-calibrate: setup ## measure SFace's scores by face size again (ten minutes; needs the calibration photographs)
+NETWORK ?= sekisho-student-m
+models-calibrate: setup ## measure an embedder's scores by face size again (NETWORK=...; needs the calibration photographs)
 	nice $(python) models/calibrate/calibrate.py --data $(SEKISHO_SHARED)/data/calibration-celeba.tar \
-	    --model .sekisho/models/face_recognition_sface_2021dec.onnx --out models/calibration/sface-2021dec.toml
+	    --network $(NETWORK) --models .sekisho/models
+
+.PHONY: quality
+quality: setup ## false identification and recognition on held-out people, by face size (half an hour the first time; needs the shared data)
+	nice $(python) models/calibrate/quality.py --data $(SEKISHO_SHARED)/data/test-lfw.tar --models .sekisho/models --out models/quality
 
 train_python := .sekisho/venv-train/bin/python
 

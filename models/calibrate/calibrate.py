@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Measures how an embedder's cosines are distributed at each face size and frame count, and writes the calibration.
 
-    calibrate.py --data calibration-celeba.tar --model face_recognition_sface_2021dec.onnx --out sface-2021dec.toml
+    calibrate.py --data calibration-celeba.tar --network sekisho-student-m --models .sekisho/models
+                 [--manifest FILE]    the manifest whose entry --network names (default: models/manifest.toml)
+                 [--out FILE]         default: the calibration file which that entry names
                  [--cache FILE.npz]   keep the embeddings there and use them again
 
 Aligned 112x112 photographs, named IDENTITY/FILE, are degraded to each size (degrade.py), embedded, and compared with
@@ -18,6 +20,7 @@ import pathlib
 import sys
 import tarfile
 import time
+import tomllib
 
 import numpy as np
 import onnxruntime
@@ -50,19 +53,37 @@ def read_photographs(path):
 
 
 class Embedder:
-    def __init__(self, path):
+    """An embedder of the manifest, asked as the program asks it."""
+
+    def __init__(self, manifest, network, models):
+        entry = tomllib.loads(pathlib.Path(manifest).read_text())["models"].get(network)
+        if entry is None or entry["role"] != "embedder":
+            sys.exit(f"{manifest}: {network} is not one of its embedders")
+        if "crop-part" in entry["embedder"]:
+            sys.exit(f"{manifest}: {network} wants a part of the crop (crop-part), which this script does not cut")
+        places = [pathlib.Path(manifest).parent / entry["file"], pathlib.Path(models) / entry["file"]]
+        path = next((place for place in places if place.is_file()), None)
+        if path is None:
+            sys.exit(f"{entry['file']} lies neither beside {manifest} nor in {models}; run deploy/setup")
+        self.digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if self.digest != entry["sha256"]:
+            sys.exit(f"{path}: sha256 is {self.digest}, {manifest} says {entry['sha256']}")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        self.digest = hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+        self.input, self.output = entry["input"], entry["embedder"]["output"]
+        self.mean = np.array(self.input["mean"], np.float32)[:, None, None]
+        self.scale = np.array(self.input["scale"], np.float32)[:, None, None]
+        self.calibration = pathlib.Path(manifest).parent / entry["embedder"]["calibration"]
 
     def __call__(self, images):
         """Unit embeddings, one row an image."""
-        rows = []
+        rows, order = [], (0, 1, 2) if self.input["colour"] == "rgb" else (2, 1, 0)
         for at in range(0, len(images), 4):
-            data = np.stack([np.asarray(i, np.float32).transpose(2, 0, 1) for i in images[at : at + 4]])
-            rows.append(self.session.run(["fc1"], {"data": data})[0])
+            data = np.stack([np.asarray(i, np.float32).transpose(2, 0, 1)[list(order)] for i in images[at : at + 4]])
+            data = ((data - self.mean) * self.scale).astype(np.float32)
+            rows.append(self.session.run([self.output], {self.input["name"]: data})[0])
         return unit(np.concatenate(rows))
 
 
@@ -210,12 +231,13 @@ def table(rows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--name", default="sface-2021dec")
-    parser.add_argument("--out", required=True)
+    parser.add_argument("--network", required=True)
+    parser.add_argument("--models", required=True)
+    parser.add_argument("--manifest", default=pathlib.Path(__file__).resolve().parents[1] / "manifest.toml")
+    parser.add_argument("--out")
     parser.add_argument("--cache")
     options = parser.parse_args()
-    embed = Embedder(options.model)
+    embed = Embedder(options.manifest, options.network, options.models)
     if options.cache and pathlib.Path(options.cache).exists():
         data = dict(np.load(options.cache))
     else:
@@ -227,7 +249,7 @@ def main():
         for n in FRAMES:
             rows[number, n] = fit.measured(*scores(data, number, n))
     fit.smooth(rows, len(EDGES_PX) - 1, FRAMES)
-    write(options.out, options.name, embed.digest, rows, clean_share(data), pathlib.Path(options.data).stem)
+    write(options.out or embed.calibration, options.network, embed.digest, rows, clean_share(data), pathlib.Path(options.data).stem)
     print("\n".join(table(rows)))
 
 

@@ -1,7 +1,7 @@
 //! Faces of people in photographs in the public domain: found, aligned and embedded as when the numbers were kept.
 
 use crate::picture::{Frame, resized, scene, shrunk, whole};
-use crate::{eyes, eyes_with, manifest, photo, root};
+use crate::{EMBEDDERS, eyes, eyes_of, eyes_with, manifest, photo, root};
 use sekisho_logic::embedding::Embedding;
 use sekisho_logic::face::Alignment;
 use sekisho_logic::frame::{Matrix, Range};
@@ -15,9 +15,10 @@ fn enrolled(eyes: &mut Eyes, name: &str) -> Option<EnrolledFace> {
     Some(enrolment::enrol_pixels(eyes, photo(name)?.pixels()).unwrap_or_else(|error| panic!("{name}: {error}")))
 }
 
-/// `(name, inter-eye distance, embedding)` of every kept face.
-fn kept() -> Vec<(String, f32, Embedding)> {
-    let text = std::fs::read_to_string(root().join("models/golden/faces.txt")).expect("the kept numbers");
+/// `(name, inter-eye distance, embedding)` of every kept face, as embedded by `embedder`.
+fn kept(embedder: &str) -> Vec<(String, f32, Embedding)> {
+    let path = root().join(format!("models/golden/faces-{embedder}.txt"));
+    let text = std::fs::read_to_string(path).expect("the kept numbers");
     text.lines()
         .filter(|line| !line.starts_with('#') && !line.trim().is_empty())
         .map(|line| {
@@ -31,27 +32,31 @@ fn kept() -> Vec<(String, f32, Embedding)> {
 
 #[test]
 fn kept_faces_are_found_and_embedded_as_before() {
-    let Some(mut eyes) = eyes() else { return };
-    let kept = kept();
-    assert_eq!(kept.len(), 2);
-    for (name, inter_eye_px, embedding) in kept {
-        let Some(found) = enrolled(&mut eyes, &name) else { return };
-        assert_eq!(found.quality.alignment, Alignment::Landmarks);
-        let cosine = found.embedding.cosine(&embedding);
-        assert!((found.quality.inter_eye_px / inter_eye_px - 1.0).abs() < 0.02, "{name}: {:?}", found.quality);
-        // The runtime's kernels differ between processors in the fifth digit.
-        assert!(cosine > 0.999, "{name}: {cosine}");
+    for embedder in EMBEDDERS {
+        let Some(mut eyes) = eyes_of(embedder) else { return };
+        let kept = kept(embedder);
+        assert_eq!(kept.len(), 2);
+        for (name, inter_eye_px, embedding) in kept {
+            let Some(found) = enrolled(&mut eyes, &name) else { return };
+            assert_eq!(found.quality.alignment, Alignment::Landmarks);
+            let cosine = found.embedding.cosine(&embedding);
+            assert!((found.quality.inter_eye_px / inter_eye_px - 1.0).abs() < 0.02, "{name}: {:?}", found.quality);
+            // The runtime's kernels differ between processors in the fifth digit.
+            assert!(cosine > 0.999, "{embedder}, {name}: {cosine}");
+        }
     }
 }
 
 #[test]
 fn swapped_colours_would_be_noticed() {
     let Some(changed) = manifest(|text| text.replace("colour = \"rgb\"", "colour = \"bgr\"")) else { return };
-    let Some(mut swapped) = eyes_with(&changed) else { return };
-    for (name, _, embedding) in kept() {
-        let Some(found) = enrolled(&mut swapped, &name) else { return };
-        let cosine = found.embedding.cosine(&embedding);
-        assert!(cosine < 0.98, "{name}: with red and blue exchanged the cosine is still {cosine}");
+    for embedder in EMBEDDERS {
+        let Some(mut swapped) = eyes_with(&changed, embedder) else { return };
+        for (name, _, embedding) in kept(embedder) {
+            let Some(found) = enrolled(&mut swapped, &name) else { return };
+            let cosine = found.embedding.cosine(&embedding);
+            assert!(cosine < 0.98, "{embedder}, {name}: with red and blue exchanged the cosine is still {cosine}");
+        }
     }
 }
 

@@ -54,14 +54,22 @@ impl Clock for NoTime {
     }
 }
 
-fn eyes_with(manifest: &Manifest) -> Option<Eyes> {
+/// The embedders that ship.
+const EMBEDDERS: [&str; 2] = ["sekisho-student-m", "sface-2021dec"];
+
+fn eyes_with(manifest: &Manifest, embedder: &str) -> Option<Eyes> {
     let entry = |id| manifest.entry(id).expect("shipped");
-    let (detector, embedder) = (entry("yunet-2023mar"), entry("sface-2021dec"));
+    let (detector, embedder) = (entry("yunet-2023mar"), entry(embedder));
     Some(Eyes::open(runtime()?, manifest, detector, embedder, Arc::new(NoTime)).expect("the networks load"))
 }
 
+fn eyes_of(embedder: &str) -> Option<Eyes> {
+    eyes_with(&manifest(|text| text)?, embedder)
+}
+
+/// With the default embedder.
 fn eyes() -> Option<Eyes> {
-    eyes_with(&manifest(|text| text)?)
+    eyes_of(EMBEDDERS[0])
 }
 
 fn photo(name: &str) -> Option<Photo> {

@@ -133,7 +133,7 @@ fn models(reader: &mut Reader<'_, '_>) -> ModelSettings {
         dir: reader.path("dir", "/usr/share/sekisho/models"),
         onnxruntime: reader.path("onnxruntime", "/usr/lib/sekisho/libonnxruntime.so"),
         detector: id(reader, "detector", "yunet-2023mar"),
-        embedder: id(reader, "embedder", "sface-2021dec"),
+        embedder: id(reader, "embedder", "sekisho-student-m"),
     }
 }
 

@@ -100,7 +100,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("frame {}x{}", size.0, size.1);
         sampling(view);
     }
-    let (detector, embedder) = (manifest.entry("yunet-2023mar")?, manifest.entry("sface-2021dec")?);
+    let (detector, embedder) = (manifest.entry("yunet-2023mar")?, manifest.entry("sekisho-student-m")?);
     networks(&mut Detector::load(runtime, &manifest, detector)?, &mut Embedder::load(runtime, &manifest, embedder)?);
     let mut eyes = Eyes::open(runtime, &manifest, detector, embedder, Arc::new(ProcessorTime))?;
     for size in [(640, 360), (1920, 1080)] {

@@ -1,5 +1,5 @@
 //! Writes the numbers in models/golden. `cargo run -p sekisho-vision --example write_golden -- ID OUTPUT` prints the
-//! file that the manifest's key `golden` names; `-- faces PHOTOGRAPH...` prints faces.txt. Run it with a runtime known to be right, and only when a
+//! file that the manifest's key `golden` names; `-- faces EMBEDDER PHOTOGRAPH...` prints faces-EMBEDDER.txt. Run it with a runtime known to be right, and only when a
 //! network is new: the answer is what later runtimes and accelerators are measured against.
 
 use sekisho_logic::time::{Clock, Mono, Now, WallMs};
@@ -31,11 +31,11 @@ impl Clock for NoTime {
     }
 }
 
-fn faces(photographs: &[String]) -> Result<(), Box<dyn Error>> {
+fn faces(id: &str, photographs: &[String]) -> Result<(), Box<dyn Error>> {
     let (runtime, manifest) = fetched()?;
-    let (detector, embedder) = (manifest.entry("yunet-2023mar")?, manifest.entry("sface-2021dec")?);
+    let (detector, embedder) = (manifest.entry("yunet-2023mar")?, manifest.entry(id)?);
     let mut eyes = Eyes::open(runtime, &manifest, detector, embedder, Arc::new(NoTime))?;
-    println!("# Faces in photographs in the public domain, as found by yunet-2023mar and embedded by sface-2021dec:");
+    println!("# Faces in photographs in the public domain, as found by yunet-2023mar and embedded by {id}:");
     println!("# file name, pixels between the eyes, unit mean of the embeddings of the crop and its mirror image.");
     println!("# astronaut.png: Eileen Collins (NASA). grace_hopper.jpg: Grace Hopper (US Navy).");
     for photograph in photographs {
@@ -49,8 +49,10 @@ fn faces(photographs: &[String]) -> Result<(), Box<dyn Error>> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(("faces", photographs)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
-        return faces(photographs);
+    if let [verb, id, photographs @ ..] = arguments.as_slice()
+        && verb == "faces"
+    {
+        return faces(id, photographs);
     }
     let [id, output] = arguments.as_slice() else {
         return Err("give the id of a network and one of its outputs".into());

@@ -16,13 +16,17 @@ use sekisho_tests::feed::{Clip, Feed};
 use sekisho_tests::rtsp::RtspServer;
 use sekisho_tests::site::{Daemon, Site, fetched, root};
 use sekisho_vision::analyser::Eyes;
-use sekisho_vision::manifest::Manifest;
+use sekisho_vision::manifest::{Entry, Manifest, Role};
+use sekisho_vision::photo::{self, Photo, PhotoLimits};
 use sekisho_vision::session::Runtime;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Components of the default embedder's templates.
+const COMPONENTS: usize = 256;
 
 type Anyhow<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -88,6 +92,34 @@ fn kernels(label: &str, clip: &Path) -> Anyhow<f64> {
     Ok(decode_ms)
 }
 
+/// What one face costs with every embedder of the manifest, taken in turns so that a busy machine slows all alike.
+fn embedders() -> Anyhow<()> {
+    let place = root().join(".sekisho");
+    let runtime = Runtime::load(&place.join("onnxruntime/libonnxruntime.so.1.26.0"))?;
+    let manifest = Manifest::load(&root().join("models/manifest.toml"))?.with_models_dir(&place.join("models"));
+    let detector = manifest.entry(&Settings::default().models.detector)?;
+    let entries: Vec<_> = manifest.entries().filter(|entry| matches!(entry.role, Role::Embedder(_))).collect();
+    let open = |entry: &&Arc<Entry>| Eyes::open(runtime, &manifest, detector, entry, Arc::new(ThreadCpuClock));
+    let mut eyes = entries.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let photo = Photo::decode(&std::fs::read(place.join("demo/photos/astronaut.png"))?)?;
+    let first = eyes.first_mut().ok_or("the manifest has no embedder")?;
+    let crop = photo::find(first, photo.pixels(), &PhotoLimits::default())?.crop;
+    let mut spent = vec![Vec::new(); eyes.len()];
+    for _ in 0..80 {
+        for (eyes, spent) in eyes.iter_mut().zip(&mut spent) {
+            let begun = thread();
+            std::hint::black_box(eyes.embed_crops(&[&crop]));
+            spent.push(thread().since(begun));
+        }
+    }
+    println!("\n  {:<22}{:>10}{:>12}", "embedder, a face", "least ms", "median ms");
+    for (entry, mut spent) in entries.iter().zip(spent) {
+        spent.sort_unstable();
+        println!("  {:<22}{:>10.2}{:>12.2}", entry.id, ms(spent[0], 1), ms(spent[spent.len() / 2], 1));
+    }
+    Ok(())
+}
+
 /// A search among `people`, on one thread; against the plain loop over the same memory side by side.
 fn matching(people: usize) -> Anyhow<()> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
@@ -98,7 +130,7 @@ fn matching(people: usize) -> Anyhow<()> {
         f32::from(u16::try_from(state >> 48).unwrap_or(0)) / 65_536.0 - 0.5
     };
     let list = ListId::try_new("staff")?;
-    let mut vector = || Embedding::try_new(&(0..128).map(|_| random()).collect::<Vec<_>>());
+    let mut vector = || Embedding::try_new(&(0..COMPONENTS).map(|_| random()).collect::<Vec<_>>());
     let prototypes = (0..people).map(|_| vector()).collect::<Result<Vec<_>, _>>()?;
     let probe = vector()?;
     let members = prototypes.iter().enumerate().map(|(at, prototype)| {
@@ -114,7 +146,7 @@ fn matching(people: usize) -> Anyhow<()> {
         ours = ours.min(thread().since(begun));
         let begun = thread();
         let cosine = |row: &[f32]| row.iter().zip(probe.as_slice()).map(|(a, b)| a * b).sum::<f32>();
-        std::hint::black_box(flat.chunks_exact(128).map(cosine).max_by(f32::total_cmp));
+        std::hint::black_box(flat.chunks_exact(COMPONENTS).map(cosine).max_by(f32::total_cmp));
         plain = plain.min(thread().since(begun));
     }
     let ratio = plain.as_secs_f64() / ours.as_secs_f64().max(1e-9);
@@ -234,7 +266,8 @@ fn run() -> Anyhow<()> {
     println!("processor time; {} cores", std::thread::available_parallelism()?);
     let clips = [("640x360, 15 fps", small.as_path()), ("1920x1080, 15 fps", large.as_path())];
     let kernels = clips.iter().map(|(label, clip)| kernels(label, clip)).collect::<Anyhow<Vec<_>>>()?;
-    println!("\nmatch, 128 components");
+    embedders()?;
+    println!("\nmatch, {COMPONENTS} components");
     for people in [1_000, 10_000, 100_000] {
         matching(people)?;
     }
