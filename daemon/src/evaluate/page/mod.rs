@@ -1,0 +1,134 @@
+//! The report as one page, in every language. The order is the reader's: what it comes to, then by size, then why
+//! people were missed, groups, the site's day and year, and how it was measured.
+
+mod method;
+mod money;
+mod sizes;
+mod verdict;
+
+use super::Evaluation;
+use crate::report::html::{escape, number, page};
+use crate::report::words::{Language, Words};
+use sekisho_logic::evaluation::Share;
+use sekisho_logic::impact::Ranged;
+
+/// Sentences of the report.
+const WORDS: &str = include_str!("../words.toml");
+
+/// The sentences in one language.
+///
+/// # Errors
+/// What is wrong with the data file; the tests keep it right.
+pub fn words(language: Language) -> Result<Words, String> {
+    Words::read(WORDS, language)
+}
+
+/// The whole report.
+///
+/// # Errors
+/// What is wrong with the data file.
+pub fn report(evaluation: &Evaluation) -> Result<String, String> {
+    let mut bodies = Vec::new();
+    for language in Language::ALL {
+        bodies.push((language, Body { words: words(language)?, of: evaluation }.all()));
+    }
+    Ok(page(&format!("Sekisho: {}", evaluation.site.site.name), &bodies))
+}
+
+/// One language's page.
+struct Body<'e> {
+    words: Words,
+    of: &'e Evaluation,
+}
+
+impl Body<'_> {
+    fn all(&self) -> String {
+        let parts = [
+            self.head(),
+            self.verdict(),
+            self.sizes(),
+            self.reasons(),
+            self.groups(),
+            self.site(),
+            self.method(),
+            self.remarks(),
+        ];
+        parts.concat()
+    }
+
+    fn head(&self) -> String {
+        let other = Language::ALL.into_iter().find(|language| *language != self.words.language());
+        let tag = other.map_or("en", Language::tag);
+        let site = escape(&self.of.site.site.name);
+        let about = &self.of.about;
+        format!(
+            "<p class=\"switch\"><a href=\"#{tag}\" lang=\"{tag}\">{}</a></p>\n<h1>{}</h1>\n<p class=\"sub\">{}</p>\n",
+            self.words.of("other-language"),
+            self.words.of("title"),
+            self.words.with("subtitle", &[("site", &site), ("made", &about.made), ("version", about.version)]),
+        )
+    }
+
+    fn heading(&self, key: &str) -> String {
+        format!("<h2>{}</h2>\n", self.words.of(key))
+    }
+
+    fn paragraph(&self, class: &str, text: &str) -> String {
+        format!("<p class=\"{class}\">{text}</p>\n")
+    }
+
+    /// `62 % (55 to 69)`, or that nothing was measured.
+    fn share(&self, share: &Share) -> String {
+        let Some(value) = share.value() else { return self.words.of("none-measured") };
+        let range = [("value", percent(value)), ("low", per_cent(share.low)), ("high", per_cent(share.high))];
+        self.values("range", &range)
+    }
+
+    /// The same of 1,000, for small rates.
+    fn per_mille(&self, share: &Share) -> String {
+        let Some(value) = share.value() else { return self.words.of("none-measured") };
+        let range = [
+            ("value", number(1000.0 * value)),
+            ("low", number(1000.0 * share.low)),
+            ("high", number(1000.0 * share.high)),
+        ];
+        self.words.with("per-1000", &[("value", &self.values("range", &range))])
+    }
+
+    fn ranged(&self, figure: &Ranged) -> String {
+        let range = [("value", number(figure.value)), ("low", number(figure.low)), ("high", number(figure.high))];
+        self.values("range", &range)
+    }
+
+    fn values(&self, key: &str, values: &[(&str, String)]) -> String {
+        let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.words.with(key, &values)
+    }
+
+    fn target(&self) -> String {
+        self.rate(self.of.about.target_fpir)
+    }
+
+    fn rate(&self, rate: f64) -> String {
+        self.words.with("per-1000", &[("value", &number(1000.0 * rate))])
+    }
+
+    fn size(&self, from_px: Option<f32>, to_px: Option<f32>) -> String {
+        let px = |edge: f32| number(f64::from(edge));
+        match (from_px, to_px) {
+            (Some(from), Some(to)) => self.values("size-range", &[("from", px(from)), ("to", px(to))]),
+            (Some(from), None) => self.values("size-last", &[("from", px(from))]),
+            (None, to) => self.values("size-below", &[("to", to.map_or("?".into(), px))]),
+        }
+    }
+}
+
+/// `62 %`, with a decimal below ten.
+fn percent(share: f64) -> String {
+    format!("{} %", per_cent(share))
+}
+
+fn per_cent(share: f64) -> String {
+    let value = 100.0 * share;
+    if value < 9.95 && value > 1e-9 { format!("{value:.1}") } else { format!("{value:.0}") }
+}
