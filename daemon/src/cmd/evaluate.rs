@@ -72,7 +72,7 @@ pub fn run(config: &Path, args: &EvaluateArgs) -> Result<(), Failure> {
     let bar = progress(folders.files(), args.json);
     let mut measurer = Measurer::new(&mut eyes, &settings)?;
     let sample = folders.measure(&mut measurer, &bar)?;
-    bar.finish_and_clear();
+    bar.set_message("judging");
 
     let policy = site::policy(&settings);
     let about = About {
@@ -88,6 +88,7 @@ pub fn run(config: &Path, args: &EvaluateArgs) -> Result<(), Failure> {
         thresholds: Vec::new(),
     };
     let evaluation = evaluate(&sample, &Rules { policy, list, calibration, site: given, groups }, about)?;
+    bar.finish_and_clear();
     let document = serde_json::to_value(&evaluation).map_err(Failure::no)?;
     write_whole(&report("report.json"), &format!("{document:#}\n"))?;
     write_whole(&report("report.html"), &page::report(&evaluation).map_err(Failure::No)?)?;
@@ -154,4 +155,25 @@ fn summary(evaluation: &Evaluation, words: &Words, report: &Path) {
         day.false_candidates.value, day.missed.value, day.minutes.value, evaluation.site.site.name,
     ));
     line(&format!("report            {}", report.display()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_example_shows_every_key_with_its_default() {
+        let text = include_str!("../../../deploy/site-example.toml");
+        let parse = |text: &str| toml::from_str::<Site>(text).expect("it parses");
+        assert_eq!(parse(text), Site::default());
+        let uncommented: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix('#'))
+            .filter(|line| line.starts_with(|first: char| first.is_ascii_lowercase()) && line.contains(" = "))
+            .collect();
+        assert_eq!(parse(&uncommented.join("\n")), Site::default());
+        for key in Site::INPUTS.iter().map(|input| input.key).chain(["name", "currency"]) {
+            assert!(uncommented.iter().any(|line| line.starts_with(&format!("{key} = "))), "{key} is not shown");
+        }
+    }
 }

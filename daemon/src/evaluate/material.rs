@@ -131,6 +131,7 @@ impl Folders {
         let mut reader = Reader { measurer, bar, skipped: Vec::new(), seen: BTreeMap::new() };
         reader.gallery(&self.gallery, &mut sample)?;
         let enrolled: BTreeSet<String> = sample.gallery.iter().map(|person| person.label.clone()).collect();
+        let begun = reader.skipped.len();
         for person in &self.probes.people {
             if !enrolled.contains(&person.label) {
                 bar.inc(person.files.len() as u64);
@@ -141,9 +142,10 @@ impl Folders {
             }
         }
         if sample.probes.is_empty() {
-            return Err(reader.nothing_left("--probes"));
+            return Err(reader.nothing_left("--probes", begun));
         }
         if let Some(strangers) = &self.strangers {
+            let begun = reader.skipped.len();
             for person in &strangers.people {
                 for file in &person.files {
                     sample.strangers.extend(reader.probe(None, &person.label, file, &mut sample.notes));
@@ -154,7 +156,7 @@ impl Folders {
                 sample.strangers.extend(reader.probe(None, &unit, file, &mut sample.notes));
             }
             if sample.strangers.is_empty() {
-                return Err(reader.nothing_left("--strangers"));
+                return Err(reader.nothing_left("--strangers", begun));
             }
         }
         reader.note_skipped(&mut sample.notes);
@@ -208,7 +210,7 @@ impl Reader<'_, '_> {
             }
         }
         if sample.gallery.is_empty() {
-            return Err(self.nothing_left("--gallery"));
+            return Err(self.nothing_left("--gallery", 0));
         }
         for (key, people) in [("one-photo", single), ("not-enrolled", failed)] {
             if !people.is_empty() {
@@ -237,12 +239,11 @@ impl Reader<'_, '_> {
         self.bar.inc(1);
     }
 
-    fn nothing_left(&self, option: &str) -> Failure {
-        let first = self.skipped.first().map_or("no file could be compared", String::as_str);
-        Failure::No(format!(
-            "{option}: nothing usable is left; {} files were left out, first {first}",
-            self.skipped.len()
-        ))
+    /// The failure that every file since the `begun`th skipped one was left out.
+    fn nothing_left(&self, option: &str, begun: usize) -> Failure {
+        let skipped = &self.skipped[begun.min(self.skipped.len())..];
+        let first = skipped.first().map_or("all are the same files as in the gallery", String::as_str);
+        Failure::No(format!("{option}: nothing usable is left; {} files were left out, first {first}", skipped.len()))
     }
 
     fn note_skipped(&self, notes: &mut Vec<Note>) {

@@ -21,6 +21,10 @@ use std::time::Duration;
 /// Detector score from which a second face counts, as at enrolment: a pattern on a curtain must not cost a photograph.
 const OTHER_SCORE_MIN: f32 = 0.75;
 
+/// A second face counts from this share of the first one's size. In a photograph that a face fills, single-frame finds at
+/// a tenth of its size (a badge, a button) are mistakes that a track of several frames would not make.
+const OTHER_SIZE_MIN: f32 = 0.5;
+
 /// Faces from which a track counts as somebody; fewer are passing mistakes of the detector.
 const SOMEBODY_FACES: u32 = 3;
 
@@ -185,8 +189,11 @@ impl<'a> Measurer<'a> {
         }
         let mut seen: Vec<(f32, Seen)> = seen;
         seen.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let doubtful = |(at, (score, _)): &(usize, (f32, Seen))| *at == 0 || *score >= OTHER_SCORE_MIN;
-        Ok(seen.into_iter().enumerate().filter(doubtful).map(|(_, (_, track))| track).collect())
+        let first_px = seen.first().map_or(0.0, |(_, track)| track.largest_px);
+        let counts = |(at, (score, track)): &(usize, (f32, Seen))| {
+            *at == 0 || (*score >= OTHER_SCORE_MIN && track.largest_px >= OTHER_SIZE_MIN * first_px)
+        };
+        Ok(seen.into_iter().enumerate().filter(counts).map(|(_, (_, track))| track).collect())
     }
 
     fn clip(&mut self, file: &Material) -> Result<Vec<Seen>, SkipReason> {

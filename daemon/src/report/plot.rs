@@ -47,6 +47,8 @@ pub struct Axes {
     pub y: String,
     /// Smallest rate on the x axis: a power of ten, 1e-6..=1e-1.
     pub x_min: f64,
+    /// Largest share on the y axis, 0.1..=1.
+    pub y_max: f64,
     /// For whom the picture is not there.
     pub said: String,
 }
@@ -58,13 +60,13 @@ const RIGHT: f64 = 12.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 44.0;
 
-/// Curves of a miss rate (linear, 0..=1) over a false rate (logarithmic). Points left of the axis are left out, so a
+/// Curves of a miss rate (linear) over a false rate (logarithmic). Points left of the axis are left out, so a
 /// curve ends where its sample does.
 #[must_use]
 pub fn curves(series: &[Series], axes: &Axes) -> String {
     let decades = -axes.x_min.log10();
     let x = |rate: f64| LEFT + (WIDTH - LEFT - RIGHT) * (1.0 + rate.max(1e-12).log10() / decades);
-    let y = |share: f64| TOP + (HEIGHT - TOP - BOTTOM) * (1.0 - share);
+    let y = |share: f64| TOP + (HEIGHT - TOP - BOTTOM) * (1.0 - (share / axes.y_max).min(1.0));
     let mut out = format!(
         "<svg class=\"plot\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\" font-size=\"12\">\n",
         escape(&axes.said)
@@ -83,15 +85,16 @@ pub fn curves(series: &[Series], axes: &Axes) -> String {
         rate /= 10.0;
     }
     for step in 0..=5_u8 {
-        let at = y(f64::from(step) / 5.0);
+        let share = f64::from(step) / 5.0 * axes.y_max;
+        let at = y(share);
         let _infallible = writeln!(
             out,
             "<path d=\"M{LEFT} {at:.1}H{:.1}\" stroke=\"#d5dae0\"/><text x=\"{:.1}\" y=\"{:.1}\" \
-             text-anchor=\"end\">{} %</text>",
+             text-anchor=\"end\">{:.0} %</text>",
             WIDTH - RIGHT,
             LEFT - 6.0,
             at + 4.0,
-            u32::from(step) * 20,
+            100.0 * share,
         );
     }
     for (nth, one) in series.iter().enumerate() {
@@ -138,7 +141,7 @@ mod tests {
     #[test]
     fn a_curve_ends_where_its_axis_does_and_names_are_text() {
         let series = [Series { name: "a <b>".into(), points: vec![(1.0, 0.0), (0.01, 0.5), (1e-9, 1.0)] }];
-        let axes = Axes { x: "x".into(), y: "y".into(), x_min: 1e-3, said: "curve".into() };
+        let axes = Axes { x: "x".into(), y: "y".into(), x_min: 1e-3, y_max: 1.0, said: "curve".into() };
         let svg = curves(&series, &axes);
         assert!(svg.contains("a &lt;b&gt;") && svg.contains("1/1000") && !svg.contains("NaN"));
         assert_eq!(svg.matches("stroke-width").count(), 1);

@@ -59,13 +59,15 @@ impl Body<'_> {
     fn head(&self) -> String {
         let other = Language::ALL.into_iter().find(|language| *language != self.words.language());
         let tag = other.map_or("en", Language::tag);
-        let site = escape(&self.of.site.site.name);
+        let site = if self.of.site.given { escape(&self.of.site.site.name) } else { self.words.of("example-site") };
         let about = &self.of.about;
+        // To the minute: 2026-11-24T22:06:05.604Z becomes 2026-11-24 22:06 UTC.
+        let made = format!("{} UTC", about.made.get(..16).unwrap_or(&about.made).replace('T', " "));
         format!(
             "<p class=\"switch\"><a href=\"#{tag}\" lang=\"{tag}\">{}</a></p>\n<h1>{}</h1>\n<p class=\"sub\">{}</p>\n",
             self.words.of("other-language"),
             self.words.of("title"),
-            self.words.with("subtitle", &[("site", &site), ("made", &about.made), ("version", about.version)]),
+            self.words.with("subtitle", &[("site", &site), ("made", &made), ("version", about.version)]),
         )
     }
 
@@ -131,4 +133,41 @@ fn percent(share: f64) -> String {
 fn per_cent(share: f64) -> String {
     let value = 100.0 * share;
     if value < 9.95 && value > 1e-9 { format!("{value:.1}") } else { format!("{value:.0}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::words::MISSING;
+    use sekisho_logic::impact::Site;
+    use sekisho_logic::outcome::Undecidable;
+
+    #[test]
+    fn every_outcome_input_and_remark_has_its_words_in_both_languages() {
+        for language in Language::ALL {
+            let words = words(language).expect("a good data file");
+            let reasons =
+                Undecidable::ALL.map(Undecidable::as_str).into_iter().chain(["no-face", "not-enrolled", "candidate"]);
+            let keys = reasons.map(|reason| format!("reason-{reason}"));
+            let keys = keys.chain(Site::INPUTS.iter().map(|input| format!("in-{}", input.key)));
+            let notes = [
+                "one-photo",
+                "not-enrolled",
+                "doubles",
+                "stranger-enrolled",
+                "same-file",
+                "skipped",
+                "skipped-more",
+                "ignored",
+            ];
+            for key in keys.chain(notes.map(|note| format!("note-{note}"))) {
+                assert!(!words.of(&key).starts_with(MISSING), "{key} has no {}", language.tag());
+            }
+        }
+    }
+
+    #[test]
+    fn shares_keep_a_decimal_where_it_matters() {
+        assert_eq!([0.0, 0.0123, 0.099, 0.0999, 0.5, 1.0].map(per_cent), ["0", "1.2", "9.9", "10", "50", "100"],);
+    }
 }

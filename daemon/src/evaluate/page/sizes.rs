@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 
 impl Body<'_> {
     pub(super) fn sizes(&self) -> String {
-        let heads = ["size", "appearances", "compared", "found", "plot-found", "strangers", "false"];
+        let heads = ["size", "appearances", "compared", "found", "strangers", "false"];
         let head: Vec<String> = heads.iter().map(|key| self.words.of(key)).collect();
         let measured =
             self.of.main.sizes.iter().filter(|row| row.verdicts.found.of + row.verdicts.false_candidates.of > 0);
@@ -52,8 +52,7 @@ impl Body<'_> {
             name,
             found.of.to_string(),
             verdicts.acquired.value().map_or("-".into(), percent),
-            self.share(found) + &open(verdicts.claim_found, found),
-            picture,
+            self.share(found) + &picture + &open(verdicts.claim_found, found),
             verdicts.false_candidates.of.to_string(),
             self.per_mille(&verdicts.false_candidates) + &open(verdicts.claim_false, &verdicts.false_candidates),
         ]
@@ -86,8 +85,13 @@ impl Body<'_> {
             if series.is_empty() {
                 return format!("<figure><figcaption>{caption}</figcaption>{}</figure>\n", self.words.of("plot-none"));
             }
-            let axes =
-                Axes { x: self.words.of(x), y: self.words.of(y), x_min: floor_of(series), said: caption.clone() };
+            let axes = Axes {
+                x: self.words.of(x),
+                y: self.words.of(y),
+                x_min: floor_of(series),
+                y_max: top_of(series),
+                said: caption.clone(),
+            };
             format!("<figure><figcaption>{caption}</figcaption>\n{}</figure>\n", curves(series, &axes))
         };
         format!(
@@ -219,6 +223,12 @@ impl Body<'_> {
 fn floor_of(series: &[Series]) -> f64 {
     let rates = series.iter().flat_map(|one| &one.points).map(|(rate, _)| *rate).filter(|rate| *rate > 0.0);
     10_f64.powf(rates.fold(0.1, f64::min).log10().floor()).clamp(1e-6, 1e-1)
+}
+
+/// The least round share above every curve.
+fn top_of(series: &[Series]) -> f64 {
+    let most = series.iter().flat_map(|one| &one.points).map(|(_, share)| *share).fold(0.0, f64::max);
+    [0.1, 0.2, 0.5].into_iter().find(|top| *top >= most).unwrap_or(1.0)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
