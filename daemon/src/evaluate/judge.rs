@@ -23,14 +23,14 @@ use std::sync::Arc;
 /// What became of a track, for the table of reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum End {
+    /// A candidate was raised.
+    Candidate,
     /// Nothing could be compared.
     Unacquired(measure::Failure),
     /// Compared and not decided.
     Undecided(Undecidable),
     /// Compared: nobody who is enrolled.
     NotEnrolled,
-    /// A candidate was raised.
-    Candidate,
 }
 
 impl End {

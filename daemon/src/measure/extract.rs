@@ -9,7 +9,7 @@ use crate::eyes::OpenEyes;
 use crate::run::look::Look;
 use sekisho_camera::clip::ClipReader;
 use sekisho_logic::embedding::Embedding;
-use sekisho_logic::face::{FrameFaces, Unfit};
+use sekisho_logic::face::{FrameFaces, TrackedFace, Unfit};
 use sekisho_logic::frame::FrameStamp;
 use sekisho_logic::id::{CameraId, TrackId};
 use sekisho_logic::time::{Mono, WallMs};
@@ -21,9 +21,13 @@ use std::time::Duration;
 /// Detector score from which a second face counts, as at enrolment: a pattern on a curtain must not cost a photograph.
 const OTHER_SCORE_MIN: f32 = 0.75;
 
-/// A second face counts from this share of the first one's size. In a photograph that a face fills, single-frame finds at
-/// a tenth of its size (a badge, a button) are mistakes that a track of several frames would not make.
+/// A second face of a photograph counts from this share of the first one's size: badges and buttons a tenth of it are
+/// mistakes that a track of several frames would not make.
 const OTHER_SIZE_MIN: f32 = 0.5;
+
+/// Two boxes of which one covers this share of the smaller are one face found twice, at two scales. That happens to faces
+/// that fill a large photograph, which a live search does not look at so finely.
+const SAME_FACE_OVERLAP: f32 = 0.5;
 
 /// Faces from which a track counts as somebody; fewer are passing mistakes of the detector.
 const SOMEBODY_FACES: u32 = 3;
@@ -181,19 +185,12 @@ impl<'a> Measurer<'a> {
         let view = still.view().map_err(|error| unreadable(&error))?;
         let mut look = Look::for_pictures(self.settings, &self.camera, &self.its);
         let again = Mono::default().plus(self.settings.track.min_interval);
-        let mut seen = Vec::new();
+        let mut faces = Vec::new();
         for (sequence, mono) in [(1, Mono::default()), (2, again)] {
             let stamp = FrameStamp { sequence, mono, wall: WallMs(0) };
-            let faces = look.see(&mut self.eyes.0, &view, stamp, mono).map_err(|error| unreadable(&error))?;
-            seen = faces.faces.into_iter().map(|face| (face.face.score, Seen::of(Mono::default(), face))).collect();
+            faces = look.see(&mut self.eyes.0, &view, stamp, mono).map_err(|error| unreadable(&error))?.faces;
         }
-        let mut seen: Vec<(f32, Seen)> = seen;
-        seen.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let first_px = seen.first().map_or(0.0, |(_, track)| track.largest_px);
-        let counts = |(at, (score, track)): &(usize, (f32, Seen))| {
-            *at == 0 || (*score >= OTHER_SCORE_MIN && track.largest_px >= OTHER_SIZE_MIN * first_px)
-        };
-        Ok(seen.into_iter().enumerate().filter(counts).map(|(_, (_, track))| track).collect())
+        Ok(distinct(faces).into_iter().map(|face| Seen::of(Mono::default(), face)).collect())
     }
 
     fn clip(&mut self, file: &Material) -> Result<Vec<Seen>, SkipReason> {
@@ -238,13 +235,13 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(at: Mono, face: sekisho_logic::face::TrackedFace) -> Self {
+    fn of(at: Mono, face: TrackedFace) -> Self {
         let mut seen = Self::default();
         seen.add(at, face);
         seen
     }
 
-    fn add(&mut self, at: Mono, face: sekisho_logic::face::TrackedFace) {
+    fn add(&mut self, at: Mono, face: TrackedFace) {
         self.faces += 1;
         self.largest_px = self.largest_px.max(face.quality.inter_eye_px);
         self.span = Some((self.span.map_or(at, |(from, _)| from), at));
@@ -253,6 +250,32 @@ impl Seen {
             Err(why) => *self.unfit.entry(why).or_default() += 1,
         }
     }
+}
+
+/// The people of a photograph, the best face first: fit ones before unfit ones, then by the detector's score.
+fn distinct(mut faces: Vec<TrackedFace>) -> Vec<TrackedFace> {
+    let order = |face: &TrackedFace| (face.embedding.is_err(), -face.face.score);
+    faces.sort_by(|a, b| {
+        let (a, b) = (order(a), order(b));
+        a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
+    });
+    let mut people: Vec<TrackedFace> = Vec::new();
+    for face in faces {
+        let Some(first) = people.first() else {
+            people.push(face);
+            continue;
+        };
+        let large = face.quality.inter_eye_px >= OTHER_SIZE_MIN * first.quality.inter_eye_px;
+        let here = face.face.box_in_frame;
+        let twice = people.iter().any(|other| {
+            let there = other.face.box_in_frame;
+            here.intersection(there) > SAME_FACE_OVERLAP * here.area().min(there.area())
+        });
+        if face.embedding.is_ok() && face.face.score >= OTHER_SCORE_MIN && large && !twice {
+            people.push(face);
+        }
+    }
+    people
 }
 
 fn alone_in_photo(seen: Vec<Seen>) -> Result<Vec<Seen>, SkipReason> {
@@ -280,6 +303,44 @@ mod tests {
 
     fn track(from_ms: u64, to_ms: u64, faces: u32) -> Seen {
         Seen { faces, span: Some((Mono::from_millis(from_ms), Mono::from_millis(to_ms))), ..Seen::default() }
+    }
+
+    fn face(x: f32, size: f32, score: f32, fit: bool) -> TrackedFace {
+        use sekisho_logic::face::{Alignment, DetectedFace, Quality};
+        use sekisho_logic::geometry::{Point, Rect};
+        let embedding = Embedding::try_new(&[1.0]).map_err(|_| Unfit::NoEmbedding);
+        TrackedFace {
+            track: TrackId(1),
+            face: DetectedFace {
+                box_in_frame: Rect::new(x, 0.0, size, size),
+                landmarks_in_frame: [Point::new(0.0, 0.0); 5],
+                score,
+            },
+            quality: Quality {
+                inter_eye_px: size / 2.0,
+                sharpness: 1.0,
+                yaw_deg: 0.0,
+                roll_deg: 0.0,
+                brightness: 0.5,
+                contrast: 0.2,
+                alignment: Alignment::Landmarks,
+            },
+            embedding: if fit { embedding } else { Err(Unfit::Cut) },
+        }
+    }
+
+    #[test]
+    fn a_photograph_has_as_many_people_as_large_fit_faces_in_different_places() {
+        let count = |faces: &[(f32, f32, f32, bool)]| {
+            distinct(faces.iter().map(|(x, size, score, fit)| face(*x, *size, *score, *fit)).collect()).len()
+        };
+        assert_eq!(count(&[]), 0);
+        assert_eq!(count(&[(0.0, 100.0, 0.6, false)]), 1, "an unfit face is a failure with a reason");
+        assert_eq!(count(&[(0.0, 100.0, 0.9, true), (200.0, 80.0, 0.8, true)]), 2);
+        assert_eq!(count(&[(0.0, 100.0, 0.9, true), (20.0, 70.0, 0.85, true)]), 1, "one face found twice");
+        assert_eq!(count(&[(0.0, 100.0, 0.9, true), (200.0, 20.0, 0.85, true)]), 1, "a badge");
+        assert_eq!(count(&[(0.0, 100.0, 0.9, true), (200.0, 90.0, 0.7, true)]), 1, "a doubtful one");
+        assert_eq!(count(&[(0.0, 100.0, 0.9, true), (200.0, 90.0, 0.9, false)]), 1, "an unfit one");
     }
 
     #[test]

@@ -86,15 +86,16 @@ impl Body<'_> {
         self.values("range", &range)
     }
 
-    /// The same of 1,000, for small rates.
-    fn per_mille(&self, share: &Share) -> String {
+    /// The same of 1,000 and without unit, for small rates.
+    fn of_1000(&self, share: &Share) -> String {
         let Some(value) = share.value() else { return self.words.of("none-measured") };
-        let range = [
-            ("value", number(1000.0 * value)),
-            ("low", number(1000.0 * share.low)),
-            ("high", number(1000.0 * share.high)),
-        ];
-        self.words.with("per-1000", &[("value", &self.values("range", &range))])
+        let range = [value, share.low, share.high].map(|rate| number(1000.0 * rate));
+        let [value, low, high] = range;
+        self.values("range", &[("value", value), ("low", low), ("high", high)])
+    }
+
+    fn per_mille(&self, share: &Share) -> String {
+        self.words.with("per-1000", &[("value", &self.of_1000(share))])
     }
 
     fn ranged(&self, figure: &Ranged) -> String {

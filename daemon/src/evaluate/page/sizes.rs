@@ -42,8 +42,8 @@ impl Body<'_> {
                 let needed = self.words.with("claim-no-found", &[("people", &people.to_string())]);
                 format!("<small class=\"open\">{needed}</small>")
             }
-            Claim::NotClaimed { people, trials } if counted.of > 0 => {
-                let values = [("people", people.to_string()), ("trials", number(f64_of(trials)))];
+            Claim::NotClaimed { trials, .. } if counted.of > 0 => {
+                let values = [("trials", number(f64_of(trials)))];
                 format!("<small class=\"open\">{}</small>", self.values("claim-no", &values))
             }
             Claim::NotClaimed { .. } | Claim::Claimed => String::new(),
@@ -54,7 +54,7 @@ impl Body<'_> {
             verdicts.acquired.value().map_or("-".into(), percent),
             self.share(found) + &picture + &open(verdicts.claim_found, found),
             verdicts.false_candidates.of.to_string(),
-            self.per_mille(&verdicts.false_candidates) + &open(verdicts.claim_false, &verdicts.false_candidates),
+            self.of_1000(&verdicts.false_candidates) + &open(verdicts.claim_false, &verdicts.false_candidates),
         ]
     }
 
