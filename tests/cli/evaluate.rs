@@ -123,6 +123,9 @@ fn files_of_which_nothing_can_be_used_are_a_no_with_the_first_reason() {
     put(&site, "probes/ann/2.mp4", b"no clip");
     std::fs::remove_file(site.path("probes/ann/2.jpg")).expect("there");
     refused(&run(&site, &[]), 1, &["--probes", "nothing usable", "2.mp4"]);
+    std::fs::remove_file(site.path("probes/ann/2.mp4")).expect("there");
+    put(&site, "probes/ann/2.jpg", &photo("obama.jpg"));
+    refused(&run(&site, &[]), 1, &["--probes", "every file is in the gallery as well"]);
     assert!(!site.path("out/report.html").exists(), "no report without results");
 }
 

@@ -224,8 +224,10 @@ impl Reader<'_, '_> {
     fn probe(&mut self, who: Option<&str>, unit: &str, file: &Material, notes: &mut Vec<Note>) -> Vec<ProbeTrack> {
         self.step(&file.path);
         if let Some(twin) = digest(&file.path).and_then(|digest| self.seen.get(&digest)) {
-            let values = [("file", file.path.display().to_string()), ("other", twin.display().to_string())];
-            notes.push(Note::new("same-file", values));
+            if notes.len() < FILE_NOTES_MAX {
+                let values = [("file", file.path.display().to_string()), ("other", twin.display().to_string())];
+                notes.push(Note::new("same-file", values));
+            }
             return Vec::new();
         }
         self.measurer.probe(who, unit, file).unwrap_or_else(|skipped| {
@@ -242,8 +244,17 @@ impl Reader<'_, '_> {
     /// The failure that every file since the `begun`th skipped one was left out.
     fn nothing_left(&self, option: &str, begun: usize) -> Failure {
         let skipped = &self.skipped[begun.min(self.skipped.len())..];
-        let first = skipped.first().map_or("all are the same files as in the gallery", String::as_str);
-        Failure::No(format!("{option}: nothing usable is left; {} files were left out, first {first}", skipped.len()))
+        Failure::No(match skipped.first() {
+            Some(first) => {
+                format!(
+                    "{option}: nothing usable is left; {} files were left out, the first was {first}",
+                    skipped.len()
+                )
+            }
+            None => {
+                format!("{option}: nothing usable is left, because every file is in the gallery as well; take others")
+            }
+        })
     }
 
     fn note_skipped(&self, notes: &mut Vec<Note>) {
