@@ -18,6 +18,19 @@ const TWINS_MAX: usize = 10;
 /// Chance that a gallery of different people gives even one warning of a double.
 const TWINS_CHANCE: f64 = 0.001;
 
+/// False rates at which the missed share is read off a curve.
+const RATES: [f64; 3] = [0.01, 0.001, 0.0001];
+
+/// What would be missed at one false rate.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct MissedAt {
+    /// FMR or FPIR.
+    pub false_rate: f64,
+    /// FNMR or FNIR; absent when the sample is smaller than `1 / false_rate`.
+    pub miss_rate: Option<f64>,
+}
+
 /// A curve of one size bin, or of all.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -28,6 +41,8 @@ pub struct Curve {
     pub genuine: u64,
     /// Trials that ought to fail.
     pub impostor: u64,
+    /// What is missed at 1/100, 1/1000 and 1/10000.
+    pub missed_at: Vec<MissedAt>,
     /// The points, false rate falling.
     pub points: Vec<CurvePoint>,
 }
@@ -37,6 +52,10 @@ fn curve(from_px: Option<f32>, scores: &Scores) -> Curve {
         from_px,
         genuine: scores.genuine.len() as u64 + scores.genuine_missed,
         impostor: scores.impostor.len() as u64 + scores.impostor_missed,
+        missed_at: RATES
+            .into_iter()
+            .map(|false_rate| MissedAt { false_rate, miss_rate: scores.missed_at(false_rate) })
+            .collect(),
         points: scores.curve(),
     }
 }

@@ -87,12 +87,6 @@ impl Body<'_> {
         )
     }
 
-    fn upper(&self, from_px: f32) -> Option<f32> {
-        let row =
-            self.of.main.sizes.iter().find(|row| row.from_px.is_some_and(|from| from.to_bits() == from_px.to_bits()));
-        row.and_then(|row| row.to_px)
-    }
-
     pub(super) fn remarks(&self) -> String {
         if self.of.notes.is_empty() {
             return String::new();

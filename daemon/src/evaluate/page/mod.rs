@@ -116,6 +116,13 @@ impl Body<'_> {
         self.words.with("per-1000", &[("value", &number(1000.0 * rate))])
     }
 
+    /// Upper edge of the bin that begins at `from_px`.
+    fn upper(&self, from_px: f32) -> Option<f32> {
+        let row =
+            self.of.main.sizes.iter().find(|row| row.from_px.is_some_and(|from| from.to_bits() == from_px.to_bits()));
+        row.and_then(|row| row.to_px)
+    }
+
     fn size(&self, from_px: Option<f32>, to_px: Option<f32>) -> String {
         let px = |edge: f32| number(f64::from(edge));
         match (from_px, to_px) {

@@ -29,8 +29,33 @@ impl Body<'_> {
         out += &self.paragraph("", &self.words.of("sizes-lead"));
         out += &table(&head, &rows);
         out += &self.plots();
+        out += &self.missed();
         out += &self.frames();
         out
+    }
+
+    /// What is missed at round false rates, by curve.
+    fn missed(&self) -> String {
+        let curves = || self.of.det.iter().chain([&self.of.open_set]).filter(|curve| !curve.points.is_empty());
+        let Some(first) = curves().next() else { return String::new() };
+        let mut head = vec![String::new()];
+        head.extend(
+            first.missed_at.iter().map(|at| self.words.with("missed-at", &[("n", &number(1.0 / at.false_rate))])),
+        );
+        let rows = curves().map(|curve| {
+            let name = match curve.from_px {
+                Some(from) => {
+                    let size = self.size(Some(from), self.upper(from));
+                    self.words.with("missed-fmr", &[("size", &size)])
+                }
+                None => self.words.of("missed-fpir"),
+            };
+            let shares =
+                curve.missed_at.iter().map(|at| at.miss_rate.map_or_else(|| self.words.of("sample-small"), percent));
+            [name].into_iter().chain(shares).collect()
+        });
+        let table = table(&head, &rows.collect::<Vec<_>>());
+        format!("<h3>{}</h3>\n{table}", self.words.of("missed-heading"))
     }
 
     fn verdict_cells(&self, name: String, verdicts: &Headline) -> Vec<String> {
@@ -59,13 +84,9 @@ impl Body<'_> {
     }
 
     fn plots(&self) -> String {
-        let upper = |from: Option<f32>| {
-            let row = self.of.main.sizes.iter().find(|row| row.from_px.is_some() && row.from_px == from);
-            row.and_then(|row| row.to_px)
-        };
         let named = |key: &str, curve: &Curve| {
             let values = [
-                ("size", self.size(curve.from_px, upper(curve.from_px))),
+                ("size", self.size(curve.from_px, curve.from_px.and_then(|from| self.upper(from)))),
                 ("genuine", number(f64_of(curve.genuine))),
                 ("impostor", number(f64_of(curve.impostor))),
             ];
