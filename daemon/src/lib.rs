@@ -3,8 +3,11 @@
 pub mod clock;
 pub mod cmd;
 pub mod config;
+pub mod evaluate;
 pub mod eyes;
+pub mod measure;
 pub mod notify;
+pub mod report;
 pub mod run;
 pub mod sink;
 pub mod site;

@@ -11,6 +11,7 @@
 pub mod alert;
 pub mod calibration;
 pub mod embedding;
+pub mod evaluation;
 pub mod face;
 pub mod fitness;
 pub mod frame;
@@ -18,6 +19,7 @@ pub mod fusion;
 pub mod gallery;
 pub mod geometry;
 pub mod id;
+pub mod impact;
 pub mod judge;
 pub mod outcome;
 pub mod policy;

@@ -3,6 +3,7 @@
 pub mod alerts;
 pub mod check_config;
 pub mod client;
+pub mod evaluate;
 pub mod gallery;
 pub mod models;
 pub mod output;
@@ -44,6 +45,8 @@ enum Verb {
     Alerts(alerts::AlertsVerb),
     /// Run recorded clips through the same eyes and the same judgement, and print what would have happened.
     Replay(replay::ReplayArgs),
+    /// Measure with labelled photographs or clips what is found, what is missed and what it costs; write a report.
+    Evaluate(evaluate::EvaluateArgs),
     /// The networks: hashes, contracts, licences.
     #[command(subcommand)]
     Models(models::ModelsVerb),
@@ -114,6 +117,7 @@ pub fn dispatch(cli: Cli) -> ExitCode {
         Verb::Gallery(verb) => gallery::run(config, verb),
         Verb::Alerts(verb) => alerts::run(config, verb),
         Verb::Replay(args) => replay::run(config, &args),
+        Verb::Evaluate(args) => evaluate::run(config, &args),
         Verb::Models(verb) => models::run(config, verb),
     };
     match result {

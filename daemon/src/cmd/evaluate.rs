@@ -1,0 +1,179 @@
+//! `sekisho evaluate`: what the cameras' pictures allow, measured before anybody relies on it.
+
+use super::output::{json, line, watched};
+use super::{Failure, JsonFlag};
+use crate::clock::SystemClock;
+use crate::evaluate::{About, Evaluation, Rules, evaluate, groups, material::Folders, page};
+use crate::eyes::Loaded;
+use crate::measure::Measurer;
+use crate::report::words::{Language, Words};
+use crate::site;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use sekisho_logic::id::ListId;
+use sekisho_logic::impact::Site;
+use sekisho_logic::time::Clock as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Options of `evaluate`.
+#[derive(Debug, Args)]
+pub struct EvaluateArgs {
+    /// Photographs or clips to enrol from: one sub-folder a person.
+    #[arg(long, value_name = "DIR")]
+    gallery: PathBuf,
+    /// Pictures or clips of the same people as the cameras see them: one sub-folder a person.
+    #[arg(long, value_name = "DIR")]
+    probes: PathBuf,
+    /// Pictures or clips of people who are not in the gallery, with or without sub-folders.
+    #[arg(long, value_name = "DIR")]
+    strangers: Option<PathBuf>,
+    /// Groups to compare: a CSV file of `person,group`.
+    #[arg(long, value_name = "FILE")]
+    groups: Option<PathBuf>,
+    /// The site's traffic and prices (see site-example.toml).
+    #[arg(long, value_name = "FILE")]
+    site: Option<PathBuf>,
+    /// Take the policy of this list.
+    #[arg(long, default_value = "watch")]
+    list: String,
+    /// Where report.html and report.json go.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    out: PathBuf,
+    #[command(flatten)]
+    json: JsonFlag,
+}
+
+/// Measures, judges, writes the report.
+///
+/// # Errors
+/// [`Failure`] with one sentence.
+pub fn run(config: &Path, args: &EvaluateArgs) -> Result<(), Failure> {
+    let settings = super::check_config::load(config)?;
+    let list = ListId::try_new(&args.list).map_err(Failure::wrong)?;
+    if !settings.lists.contains_key(&list) {
+        let known: Vec<_> = settings.lists.keys().map(ToString::to_string).collect();
+        let said = format!("there is no list {:?}; the configuration has {}", args.list, known.join(", "));
+        return Err(Failure::Wrong(said));
+    }
+    let given = read_site(args.site.as_deref())?;
+    let folders = Folders::read(&args.gallery, &args.probes, args.strangers.as_deref())?;
+    let (probes, strangers) = folders.labels();
+    let groups = args.groups.as_deref().map(|path| groups::read(path, &probes, &strangers)).transpose()?;
+    let report = |name: &str| args.out.join(name);
+    std::fs::create_dir_all(&args.out).map_err(|error| {
+        Failure::No(format!("--out {}: {error}; give a folder that can be written", args.out.display()))
+    })?;
+
+    let mut loaded = Loaded::open(&settings)?;
+    let calibration = Arc::new(loaded.calibration()?);
+    let mut eyes = loaded.eyes()?;
+    let bar = progress(folders.files(), args.json);
+    let mut measurer = Measurer::new(&mut eyes, &settings)?;
+    let sample = folders.measure(&mut measurer, &bar)?;
+    bar.set_message("judging");
+
+    let policy = site::policy(&settings);
+    let about = About {
+        version: env!("CARGO_PKG_VERSION"),
+        made: SystemClock::start().now().wall.to_rfc3339(),
+        models: loaded.about(),
+        calibration_id: calibration.id().to_owned(),
+        target_fpir: policy.target_fpir(&list),
+        list: list.clone(),
+        looks: policy.looks.clone(),
+        confirm_looks: policy.confirm_looks.clone(),
+        min_inter_eye_px: settings.detect.min_inter_eye_px,
+        thresholds: Vec::new(),
+    };
+    let evaluation = evaluate(&sample, &Rules { policy, list, calibration, site: given, groups }, about)?;
+    bar.finish_and_clear();
+    let document = serde_json::to_value(&evaluation).map_err(Failure::no)?;
+    write_whole(&report("report.json"), &format!("{document:#}\n"))?;
+    write_whole(&report("report.html"), &page::report(&evaluation).map_err(Failure::No)?)?;
+    let words = page::words(Language::English).map_err(Failure::No)?;
+    for note in &evaluation.notes {
+        let values: Vec<(&str, &str)> = note.values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        eprintln!("sekisho: {}", words.with(&note.word(), &values));
+    }
+    if args.json.json {
+        json(&document);
+    } else {
+        summary(&evaluation, &words, &report("report.html"));
+    }
+    Ok(())
+}
+
+fn read_site(path: Option<&Path>) -> Result<(Site, bool), Failure> {
+    let Some(path) = path else { return Ok((Site::default(), false)) };
+    let wrong = |what: String| Failure::Wrong(format!("--site {}: {what}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let site: Site = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    Ok((site.checked().map_err(|error| wrong(error.to_string()))?, true))
+}
+
+fn progress(files: usize, flag: JsonFlag) -> ProgressBar {
+    let bar = if watched() && !flag.json { ProgressBar::new(files as u64) } else { ProgressBar::hidden() };
+    bar.set_style(
+        ProgressStyle::with_template("  {bar:30} {pos}/{len}, {eta} left  {msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    bar
+}
+
+/// Writes a file beside its place and moves it there, so that an interrupted run leaves the old one or none.
+fn write_whole(path: &Path, text: &str) -> Result<(), Failure> {
+    let no = |error: std::io::Error| Failure::No(format!("{}: {error}", path.display()));
+    let part = path.with_extension("part");
+    let mut file = std::fs::File::create(&part).map_err(no)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(no)?;
+    std::fs::rename(&part, path).map_err(no)
+}
+
+fn summary(evaluation: &Evaluation, words: &Words, report: &Path) {
+    let all = &evaluation.main.all;
+    let share = |share: &sekisho_logic::evaluation::Share| {
+        share.value().map_or("not measured".into(), |value| {
+            format!(
+                "{} of {} ({:.1} %, 95 % between {:.1} and {:.1})",
+                share.hits,
+                share.of,
+                100.0 * value,
+                100.0 * share.low,
+                100.0 * share.high,
+            )
+        })
+    };
+    let day = &evaluation.site.impact.day;
+    line(&format!("judged            {}", words.of(&format!("medium-{}", evaluation.main.medium))));
+    line(&format!("compared          {}", share(&all.acquired)));
+    line(&format!("found (TPIR)      {}", share(&all.found)));
+    line(&format!("strangers (FPIR)  {}", share(&all.false_candidates)));
+    line(&format!(
+        "a day             {:.1} false candidates, {:.0} enrolled passes missed, {:.0} minutes of looking ({})",
+        day.false_candidates.value, day.missed.value, day.minutes.value, evaluation.site.site.name,
+    ));
+    line(&format!("report            {}", report.display()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_example_shows_every_key_with_its_default() {
+        let text = include_str!("../../../deploy/site-example.toml");
+        let parse = |text: &str| toml::from_str::<Site>(text).expect("it parses");
+        assert_eq!(parse(text), Site::default());
+        let uncommented: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix('#'))
+            .filter(|line| line.starts_with(|first: char| first.is_ascii_lowercase()) && line.contains(" = "))
+            .collect();
+        assert_eq!(parse(&uncommented.join("\n")), Site::default());
+        for key in Site::INPUTS.iter().map(|input| input.key).chain(["name", "currency"]) {
+            assert!(uncommented.iter().any(|line| line.starts_with(&format!("{key} = "))), "{key} is not shown");
+        }
+    }
+}
