@@ -98,6 +98,7 @@ fn viewpoint(settings: &Settings, name: Option<&str>) -> Result<(CameraId, Camer
         source,
         credential: None,
         lists: settings.lists.keys().cloned().collect(),
+        mode: sekisho_logic::policy::Mode::Live,
         stall: Duration::from_secs(5),
         analysed_fps: settings.detect.analysed_fps,
         min_inter_eye_px: settings.detect.min_inter_eye_px,
