@@ -3,14 +3,14 @@
 use crate::clock::ThreadCpuClock;
 use crate::cmd::Failure;
 use crate::config::Settings;
-use crate::site;
+use crate::site::{self, CalibrationPlaces, ChosenCalibration};
 use sekisho_logic::calibration::Calibration;
 use sekisho_vision::analyser::Eyes;
 use sekisho_vision::manifest::{Entry, Manifest};
 use sekisho_vision::photo::{self, EnrolledFace};
 use sekisho_vision::session::Runtime;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Runtime, manifest and the two networks in use.
@@ -47,11 +47,36 @@ impl Loaded {
         eyes.map(OpenEyes).map_err(Failure::wrong)
     }
 
-    /// The calibration that belongs to the embedder.
+    /// The calibration in force: the site's own where there is one that fits, else the one that came with the embedder.
+    ///
+    /// # Errors
+    /// [`Failure::Wrong`] when there is none or it is not for this network.
+    pub fn calibration_in_force(&self, settings: &Settings) -> Result<ChosenCalibration, Failure> {
+        self.calibration_places(settings)?.choose()
+    }
+
+    /// Where calibrations for the embedder lie.
+    ///
+    /// # Errors
+    /// [`Failure::Wrong`] when the manifest names none.
+    pub fn calibration_places(&self, settings: &Settings) -> Result<CalibrationPlaces, Failure> {
+        Ok(CalibrationPlaces {
+            shipped: self.shipped_calibration()?,
+            own: site::site_calibration(settings),
+            model_digest: self.embedder.sha256.clone(),
+            preprocessing: self.preprocessing.clone(),
+        })
+    }
+
+    /// The calibration that came with the embedder.
     ///
     /// # Errors
     /// [`Failure::Wrong`] when there is none or it is not for this network.
     pub fn calibration(&self) -> Result<Calibration, Failure> {
+        site::load_calibration(&self.shipped_calibration()?, &self.embedder.sha256, &self.preprocessing)
+    }
+
+    fn shipped_calibration(&self) -> Result<PathBuf, Failure> {
         let contract = self.embedder.embedder().map_err(Failure::wrong)?;
         let path = contract.calibration.as_ref().ok_or_else(|| {
             Failure::Wrong(format!(
@@ -59,7 +84,7 @@ impl Loaded {
                 self.embedder.id
             ))
         })?;
-        site::load_calibration(&self.manifest.beside(path), &self.embedder.sha256, &self.preprocessing)
+        Ok(self.manifest.beside(path))
     }
 
     /// SHA-256 of the embedder's file, in hex.

@@ -7,7 +7,7 @@ use sekisho_logic::calibration::{Calibration, RawCalibration};
 use sekisho_logic::gallery::{Gallery, Member};
 use sekisho_logic::policy::{CameraPolicy, ListPolicy, Policy, Standing};
 use sekisho_store::{DbKey, GalleryRows, IfMissing, Store};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where credentials lie in this process.
 #[must_use]
@@ -44,6 +44,54 @@ fn make_private(directory: &Path) -> std::io::Result<()> {
         return Ok(());
     }
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
+/// Where the site's own calibration lies.
+#[must_use]
+pub fn site_calibration(settings: &Settings) -> PathBuf {
+    settings.daemon.state_dir.join("calibration.toml")
+}
+
+/// The calibrations there are for one network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CalibrationPlaces {
+    /// The one that came with it.
+    pub shipped: PathBuf,
+    /// The site's own; need not be there.
+    pub own: PathBuf,
+    /// SHA-256 of the network's file.
+    pub model_digest: String,
+    /// Preprocessing in use.
+    pub preprocessing: String,
+}
+
+/// A calibration and where it was found.
+#[derive(Clone, Debug)]
+pub struct ChosenCalibration {
+    /// The table.
+    pub calibration: Calibration,
+    /// Its file.
+    pub file: PathBuf,
+    /// Why the site's own was not taken, a sentence.
+    pub refused: Option<String>,
+}
+
+impl CalibrationPlaces {
+    /// The site's own calibration, or the shipped one where there is none or it does not fit the network.
+    ///
+    /// # Errors
+    /// [`Failure::Wrong`] when the shipped one cannot be used either.
+    pub fn choose(&self) -> Result<ChosenCalibration, Failure> {
+        let load = |path: &Path| load_calibration(path, &self.model_digest, &self.preprocessing);
+        let refused = match self.own.exists().then(|| load(&self.own)) {
+            Some(Ok(calibration)) => {
+                return Ok(ChosenCalibration { calibration, file: self.own.clone(), refused: None });
+            }
+            Some(Err(error)) => Some(format!("{error}; the shipped calibration is in force instead")),
+            None => None,
+        };
+        Ok(ChosenCalibration { calibration: load(&self.shipped)?, file: self.shipped.clone(), refused })
+    }
 }
 
 /// Reads a calibration as it is written.

@@ -1,6 +1,7 @@
 //! The command line: one verb a file.
 
 pub mod alerts;
+pub mod calibrate;
 pub mod check_config;
 pub mod client;
 pub mod gallery;
@@ -43,6 +44,8 @@ enum Verb {
     Alerts(alerts::AlertsVerb),
     /// Run recorded clips through the same eyes and the same judgement, and print what would have happened.
     Replay(replay::ReplayArgs),
+    /// Fit the calibration to this site, and look after it.
+    Calibrate(calibrate::CalibrateArgs),
     /// The networks: hashes, contracts, licences.
     #[command(subcommand)]
     Models(models::ModelsVerb),
@@ -113,6 +116,7 @@ pub fn dispatch(cli: Cli) -> ExitCode {
         Verb::Gallery(verb) => gallery::run(config, verb),
         Verb::Alerts(verb) => alerts::run(config, verb),
         Verb::Replay(args) => replay::run(config, &args),
+        Verb::Calibrate(args) => calibrate::run(config, &args),
         Verb::Models(verb) => models::run(config, verb),
     };
     match result {

@@ -51,7 +51,9 @@ pub struct ReplayArgs {
 pub fn run(config: &Path, args: &ReplayArgs) -> Result<(), Failure> {
     let settings = super::check_config::load(config)?;
     let mut loaded = Loaded::open(&settings)?;
-    let calibration = Arc::new(loaded.calibration()?);
+    let chosen = loaded.calibration_in_force(&settings)?;
+    chosen.refused.iter().for_each(|said| eprintln!("sekisho: {said}"));
+    let calibration = Arc::new(chosen.calibration);
     let mut eyes = loaded.eyes()?;
     let (camera, its) = viewpoint(&settings, args.camera.as_deref())?;
     let gallery = {

@@ -111,6 +111,18 @@ pub fn fit(prior: &RawCalibration, site: &SiteScores) -> Fitted {
     Fitted { table, rows_moved }
 }
 
+/// The 95 % interval of a row's threshold at a false match rate, interpolated as the threshold itself is; `None` where the
+/// file gives none.
+#[must_use]
+pub fn interval_at(row: &RawRow, fmr: f64) -> Option<(f64, f64)> {
+    let at = row.tail.iter().position(|point| point.fmr <= fmr).unwrap_or(row.tail.len().checked_sub(1)?);
+    let at = at.clamp(1, row.tail.len().saturating_sub(1).max(1));
+    let (a, b) = (row.tail.get(at - 1)?, row.tail.get(at)?);
+    let part = (fmr.max(1e-12).ln() - a.fmr.ln()) / (b.fmr.ln() - a.fmr.ln());
+    let between = |a: f64, b: f64| a + part * (b - a);
+    Some((between(a.cosine_low?, b.cosine_low?), between(a.cosine_high?, b.cosine_high?)))
+}
+
 struct Near<'a> {
     prior: &'a RawCalibration,
     site: &'a SiteScores,

@@ -70,6 +70,9 @@ fn a_site_like_the_shipped_table_changes_nothing_and_its_interval_holds_the_trut
         let (low, high) = (point.cosine_low.expect("reckoned"), point.cosine_high.expect("reckoned"));
         assert!(low < point.cosine && point.cosine < high && low - 0.006 < truth && truth < high + 0.006, "{point:?}");
     }
+    let (low, high) = interval_at(row, 3e-4).expect("reckoned");
+    assert!(low < 0.343 && 0.343 < high && high - low < 0.1, "{low} {high}");
+    assert_eq!(interval_at(&prior.bin[1].frames[1], 3e-4), None, "the shipped table gives none");
     assert!(row.decidable && (row.llr_slope / 50.0 - 1.0).abs() < 0.05, "{row:?}");
 }
 

@@ -20,7 +20,7 @@ pub mod tally;
 #[cfg(test)]
 mod testing;
 
-pub use blend::{Fitted, RowEvidence, SiteScores, fit};
+pub use blend::{Fitted, RowEvidence, SiteScores, fit, interval_at};
 pub use curve::Curve;
 pub use drift::{DriftRules, Finding, Stale, Watch};
 pub use tally::{Batch, RowKey, Sample, Tally};
