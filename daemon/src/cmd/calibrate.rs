@@ -85,7 +85,7 @@ fn acknowledge(store: &mut Store, now: WallMs) -> Result<(Value, String), Failur
 
 /// Who does this, for the audit.
 fn actor() -> String {
-    format!("uid:{}", nix::unistd::Uid::current().as_raw())
+    format!("uid:{}", rustix::process::getuid().as_raw())
 }
 
 fn calibrate(
@@ -117,7 +117,7 @@ fn calibrate(
         written.push(out.clone());
     }
     if args.install {
-        put(&places.own, &text)?;
+        install(&places.own, &text)?;
         let detail =
             document!({ "source": scores.source, "before": before.calibration.id(), "rows": fitted.rows_moved });
         let noted = store.audit(now, &actor(), "calibration-installed", Some(after.id()), detail);
@@ -302,6 +302,20 @@ fn text(table: &RawCalibration) -> Result<String, Failure> {
     let body =
         toml::to_string(table).map_err(|error| Failure::No(format!("the calibration cannot be written: {error}")))?;
     Ok(format!("{HEAD}{body}"))
+}
+
+/// Puts a calibration where the daemon looks for it. Made by root, it is given to whom the state directory belongs, or the
+/// daemon could not read it.
+fn install(path: &Path, text: &str) -> Result<(), Failure> {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    put(path, text)?;
+    let no = |error: std::io::Error| Failure::No(format!("{}: {error}; give it to the service's user", path.display()));
+    let owner = std::fs::metadata(path.parent().unwrap_or(Path::new("."))).map_err(no)?;
+    let own = std::fs::metadata(path).map_err(no)?;
+    if (own.uid(), own.gid()) == (owner.uid(), owner.gid()) {
+        return Ok(());
+    }
+    chown(path, Some(owner.uid()), Some(owner.gid())).map_err(no)
 }
 
 /// Writes a file whole or not at all, for its owner's eyes.
