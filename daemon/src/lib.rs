@@ -4,6 +4,7 @@ pub mod clock;
 pub mod cmd;
 pub mod config;
 pub mod eyes;
+pub mod measure;
 pub mod notify;
 pub mod run;
 pub mod sink;

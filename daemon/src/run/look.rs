@@ -56,6 +56,15 @@ impl Look {
         }
     }
 
+    /// Eyes for single pictures: nothing moves in one, and no later frame can make up for what this one's work did not
+    /// reach, so each is searched everywhere at once. All else is as in [`new`](Self::new).
+    #[must_use]
+    pub fn for_pictures(settings: &Settings, camera: &CameraId, its: &CameraSettings) -> Self {
+        let wanted =
+            CameraEyesSettings { gate_on_motion: false, work_px_max: usize::MAX, ..look_settings(settings, its) };
+        Self { eyes: CameraEyes::new(wanted), ..Self::new(settings, camera, its, 0) }
+    }
+
     /// Whose eyes these are.
     #[must_use]
     pub const fn camera(&self) -> &CameraId {
@@ -169,6 +178,7 @@ fn look_settings(settings: &Settings, its: &CameraSettings) -> CameraEyesSetting
         score_min: detect.detector_score_min,
         faces_max: usize::try_from(detect.max_faces_per_frame).unwrap_or(usize::MAX),
         gate_on_motion: detect.motion == Motion::Gated,
+        ..CameraEyesSettings::default()
     }
 }
 

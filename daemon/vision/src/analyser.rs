@@ -64,6 +64,8 @@ pub struct CameraEyesSettings {
     /// Whether only what moved is searched between two searches of the whole picture. Without the gate every frame is
     /// searched as if all of it moved.
     pub gate_on_motion: bool,
+    /// Detector input pixels a frame may cost; what does not fit waits for the next frame.
+    pub work_px_max: usize,
 }
 
 impl Default for CameraEyesSettings {
@@ -76,6 +78,7 @@ impl Default for CameraEyesSettings {
             score_min: 0.6,
             faces_max: 64,
             gate_on_motion: true,
+            work_px_max: PlanSettings::default().work_px_max,
         }
     }
 }
@@ -262,7 +265,7 @@ impl CameraEyes {
             planner: Planner::new(PlanSettings {
                 face_px_min: aligner::face_height_px(settings.inter_eye_px_min),
                 full_frame_interval: settings.full_frame_interval,
-                ..PlanSettings::default()
+                work_px_max: settings.work_px_max,
             }),
         }
     }
