@@ -1,5 +1,7 @@
 //! `sekisho calibrate`: from what this site showed to a calibration of its own.
 
+mod labelled;
+
 use super::output::{json, line, table};
 use super::{Failure, JsonFlag};
 use crate::clock::SystemClock;
@@ -22,11 +24,20 @@ const TRACKS_MIN: u64 = 50;
 
 /// Options of `calibrate`.
 #[derive(Debug, Args)]
-#[group(id = "what", required = true, multiple = false, args = ["from_shadow", "acknowledge", "reset_shadow"])]
+#[group(id = "what", required = true, multiple = false, args = ["from_shadow", "labelled", "acknowledge", "reset_shadow"])]
 pub struct CalibrateArgs {
     /// Fit the impostor side to the strangers counted in passing; the genuine side stays the shipped one.
     #[arg(long)]
     from_shadow: bool,
+    /// Fit both sides to labelled pictures: a folder of photographs or clips a person.
+    #[arg(long, requires_all = ["gallery", "probes"])]
+    labelled: bool,
+    /// With --labelled: good photographs, as for enrolment.
+    #[arg(long, value_name = "DIR", requires = "labelled")]
+    gallery: Option<PathBuf>,
+    /// With --labelled: pictures as the cameras show the same people; files without a folder are strangers.
+    #[arg(long, value_name = "DIR", requires = "labelled")]
+    probes: Option<PathBuf>,
     /// Take a stale calibration as known: it is no longer called stale, and the tests begin anew.
     #[arg(long)]
     acknowledge: bool,
@@ -94,12 +105,15 @@ fn calibrate(
     args: &CalibrateArgs,
     now: WallMs,
 ) -> Result<(Value, String), Failure> {
-    let loaded = Loaded::open(settings)?;
+    let mut loaded = Loaded::open(settings)?;
     let places = loaded.calibration_places(settings)?;
     let prior = site::read_calibration(&places.shipped)?;
     let before = places.choose()?;
     let network = Network { model_digest: places.model_digest.clone(), preprocessing: places.preprocessing.clone() };
-    let scores = from_shadow(store, &network, &prior, now)?;
+    let scores = match (&args.gallery, &args.probes) {
+        (Some(gallery), Some(probes)) => labelled::scores(settings, &mut loaded, &prior, (gallery, probes), now)?,
+        _ => from_shadow(store, &network, &prior, now)?,
+    };
     let fitted = fit(&prior, &scores);
     let after = Calibration::try_new(fitted.table.clone())
         .map_err(|error| Failure::No(format!("the scores do not make a calibration: {error}")))?;
@@ -125,8 +139,14 @@ fn calibrate(
         written.push(places.own.clone());
     }
     let tracks: u64 = scores.rows.values().map(|row| row.curve.clusters()).sum();
-    let said = Said { before: before.calibration.id(), after: after.id(), people, tracks, policy: &policy };
+    let said =
+        Said { before: before.calibration.id(), after: after.id(), people, tracks, policy: &policy, kind: scores.kind };
     Ok((said.json(&changes, &written), said.words(&changes, &written, args.install)))
+}
+
+/// The name of a site's table: that of the shipped one, and when it was made.
+fn name(prior: &RawCalibration, date: &str) -> String {
+    format!("{}+site-{}", prior.id, date.get(..19).unwrap_or(date).replace([':', '-'], ""))
 }
 
 fn from_shadow(
@@ -151,7 +171,7 @@ fn from_shadow(
     let date = now.to_rfc3339();
     Ok(SiteScores {
         kind: SourceKind::Shadow,
-        id: format!("{}+site-{}", prior.id, date.get(..19).unwrap_or(&date).replace([':', '-'], "")),
+        id: name(prior, &date),
         source: format!("{looks} looks at strangers of this site, genuine side and regularisation from {}", prior.id),
         date,
         rows,
@@ -225,6 +245,7 @@ struct Said<'a> {
     people: usize,
     tracks: u64,
     policy: &'a Policy,
+    kind: SourceKind,
 }
 
 impl Said<'_> {
@@ -264,7 +285,8 @@ impl Said<'_> {
                 },
             ]
         });
-        let head = ["px", "frames", "strangers", "before", "after", "95 % interval", ""];
+        let faces = if self.kind == SourceKind::Labelled { "people" } else { "strangers" };
+        let head = ["px", "frames", faces, "before", "after", "95 % interval", ""];
         let mut text = format!(
             "{} -> {}\nthreshold (cosine) at {:.3} strangers in a thousand, {} people enrolled\n\n{}\n\n",
             self.before,
@@ -275,8 +297,13 @@ impl Said<'_> {
         );
         let count = |word: &str| changes.iter().filter(|change| change.word() == word).count();
         text.push_str(&format!(
-            "{} looks at strangers. Of {} thresholds {} are stricter, {} find more, {} stay; {} are no longer decidable.\n",
+            "{} {}. Of {} thresholds {} are stricter, {} find more, {} stay; {} are no longer decidable.\n",
             self.tracks,
+            if self.kind == SourceKind::Labelled {
+                "labelled people and strangers, counted in each row"
+            } else {
+                "looks at strangers"
+            },
             changes.len(),
             count("stricter"),
             count("finds more"),
