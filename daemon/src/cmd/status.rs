@@ -95,6 +95,11 @@ fn calibration(calibration: &Value) {
         line("               calibrate again (`sekisho calibrate --from-shadow --install`) or take it as known");
         line("               (`sekisho calibrate --acknowledge`)");
     }
+    if calibration["counts-strangers"] == false {
+        line(
+            "               strangers are not counted ([shadow] enabled = false): drift of their scores is not noticed",
+        );
+    }
     let target = &calibration["target"];
     if target["by"] == "false-candidates-per-camera-day" {
         line(&format!(

@@ -355,6 +355,7 @@ pub fn view(chosen: &ChosenCalibration, settings: &Settings, now: WallMs) -> Cal
         "old": days.is_some_and(|days| days > u64::from(settings.drift.old_after_days)),
         "decidable-cells": calibration.cells().filter(|(_, _, decidable)| *decidable).count(),
         "refused": chosen.refused,
+        "counts-strangers": settings.shadow.enabled,
         "stale": null,
     });
     CalibrationView { json, stale: None, age }

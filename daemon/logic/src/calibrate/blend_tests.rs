@@ -89,6 +89,47 @@ fn enrolled_people_among_the_strangers_raise_thresholds_only_and_by_little() {
     assert!(moved.iter().all(|shift| (-0.012..0.04).contains(shift)), "{moved:?}");
 }
 
+/// The cosine that a share of a Gaussian lies above, by halving.
+fn quantile((mean, std): (f64, f64), share: f64) -> f64 {
+    let (mut low, mut high) = (mean, mean + 12.0 * std);
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        let beyond = 0.5 * erfc((middle - mean) / std / std::f64::consts::SQRT_2);
+        if beyond > share { low = middle } else { high = middle }
+    }
+    low
+}
+
+#[test]
+fn new_strangers_become_candidates_at_the_rate_that_was_asked_for_and_the_shipped_table_is_off() {
+    // A site whose strangers score higher and wider than where the table was made.
+    let (prior, law, people) = (prior(), (0.05, 0.11), 40);
+    let fitted = fit(&prior, &site([(ROW, strangers(&mut Random(31), 6000, people, law))]));
+    let threshold = |table: RawCalibration| {
+        let table = Calibration::try_new(table).expect("a valid table");
+        f64::from(table.row(20.0, 3).expect("decidable").threshold(crate::calibration::fmr_for_fpir(0.01, people)))
+    };
+    let (own, shipped) = (threshold(fitted.table), threshold(prior));
+    let fresh = strangers(&mut Random(32), 40_000, people, law);
+    let (own, shipped) = (fresh.best_beyond(own), fresh.best_beyond(shipped));
+    assert!((0.005..0.02).contains(&own), "asked for 0.01, {own} on strangers not seen before");
+    assert!(shipped > 0.05, "{shipped}");
+}
+
+#[test]
+fn intervals_hold_the_truth_at_a_rate_far_beyond_what_was_counted() {
+    let (prior, law, people) = (prior(), (0.03, 0.1), 40);
+    let fmr = crate::calibration::fmr_for_fpir(0.001, people);
+    let truth = quantile(law, fmr);
+    let inside = (0..40).filter(|seed| {
+        let fitted = fit(&prior, &site([(ROW, strangers(&mut Random(100 + seed), 3000, people, law))]));
+        let (low, high) = interval_at(&fitted.table.bin[1].frames[1], fmr).expect("reckoned");
+        (low..high).contains(&truth)
+    });
+    let inside = inside.count();
+    assert!(inside >= 34, "{inside} of 40 intervals of 95 % hold {truth:.3}");
+}
+
 #[test]
 fn a_row_nobody_passed_learns_from_its_neighbours() {
     let prior = prior();
