@@ -32,8 +32,7 @@ fn network(daemon: &Daemon) -> Network {
 fn largest(daemon: &Daemon) -> (f64, f64) {
     let status = daemon.get("/v1/status");
     let cells = status["thresholds"][0]["by-size"].as_array().expect("cells").clone();
-    let cells = cells.iter().filter(|cell| cell["frames"] == 3);
-    let last = cells.last().expect("a size");
+    let last = cells.iter().rev().find(|cell| cell["frames"] == 3).expect("a size");
     (last["from-px"].as_f64().expect("a size"), last["cosine"].as_f64().expect("decidable"))
 }
 
@@ -155,6 +154,71 @@ fn a_site_calibration_of_another_network_is_refused_with_a_sentence_and_the_ship
             && calibration["id"] == shipped
     });
     assert!(daemon.stop(5).success());
+}
+
+/// Photographs of `people` people: the first one for the gallery, the others as probes. `None` (said aloud) without them.
+fn labelled(site: &Site, people: usize) -> Option<()> {
+    let archive = shared("data/test-lfw.tar")?;
+    let listed = std::process::Command::new("tar").arg("tf").arg(&archive).output().expect("tar(1)");
+    let mut files: Vec<String> = String::from_utf8_lossy(&listed.stdout).lines().map(str::to_owned).collect();
+    files.retain(|file| file.ends_with(".jpg"));
+    files.sort_unstable();
+    let person = |file: &str| file.split('/').next().unwrap_or_default().to_owned();
+    let photos = |name: &str| files.iter().filter(|file| person(file) == name).cloned().collect::<Vec<_>>();
+    let mut names: Vec<String> = files.iter().map(|file| person(file)).collect();
+    names.dedup();
+    let chosen: Vec<_> =
+        names.into_iter().map(|name| photos(&name)).filter(|own| own.len() >= 3).take(people).collect();
+    for (at, file) in chosen.iter().flat_map(|own| own.iter().take(3).enumerate()) {
+        let folder = site.path(if at == 0 { "gallery" } else { "probes" });
+        std::fs::create_dir_all(&folder).expect("a fresh folder");
+        let done = std::process::Command::new("tar").arg("xf").arg(&archive).arg("-C").arg(&folder).arg(file).status();
+        assert!(done.expect("tar(1)").success());
+    }
+    Some(())
+}
+
+#[test]
+fn labelled_pictures_make_a_calibration_and_wrong_folders_are_refused_in_a_sentence() {
+    if fetched().is_none() {
+        return;
+    }
+    let site = Site::new();
+    let Some(()) = labelled(&site, 8) else { return };
+    let (gallery, probes) = (site.path("gallery").display().to_string(), site.path("probes").display().to_string());
+    let told = |gallery: &str, probes: &str| {
+        let refused = site.cli(&["calibrate", "--labelled", "--gallery", gallery, "--probes", probes]);
+        assert_ne!(refused.status.code(), Some(0));
+        String::from_utf8_lossy(&refused.stderr).into_owned()
+    };
+    assert!(told("/nowhere/at/all", &probes).contains("/nowhere/at/all"));
+    let said: Value = serde_json::from_str(&site.done(&[
+        "calibrate",
+        "--labelled",
+        "--gallery",
+        &gallery,
+        "--probes",
+        &probes,
+        "--install",
+        "--json",
+    ]))
+    .expect("JSON");
+    // Photographs of 250 pixels: about 40 between the eyes, one frame each.
+    assert!(said["site-looks"].as_u64().is_some_and(|people| people >= 6), "{said}");
+    let mut daemon = started(&site);
+    daemon.wait_until("the site's calibration", 20, |daemon| {
+        let calibration = &daemon.get("/v1/status")["calibration"];
+        calibration["source"] == "labelled" && calibration["id"] == said["after"]
+    });
+    assert!(daemon.stop(5).success());
+    std::fs::rename(site.path("probes"), site.path("others")).expect("renamed");
+    let folders: Vec<_> =
+        std::fs::read_dir(site.path("others")).expect("there").map(|d| d.expect("one").path()).collect();
+    for (at, folder) in folders.iter().enumerate() {
+        std::fs::rename(folder, site.path("others").join(format!("nobody-{at}"))).expect("renamed");
+    }
+    let said = told(&gallery, &site.path("others").display().to_string());
+    assert!(said.contains("must have the same name"), "{said}");
 }
 
 /// Where the faces are in the last frame of the clip (480x270).

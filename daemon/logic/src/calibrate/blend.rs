@@ -2,7 +2,7 @@
 //!
 //! For each row and each rate `r_j` of the shipped tail (falling from 0.1), the site's scores say that the cosine reached by
 //! `r_j` of wrong comparisons lies `d_j` above the shipped one, with the worth of `k_j` independent comparisons (neighbouring
-//! rows help with at most half of `K0` each). The correction that is applied is
+//! rows help with at most half of `K0` together). The correction that is applied is
 //!
 //! ```text
 //! D_j = (k_j d_j + K0 D_(j-1)) / (k_j + K0),   D_(-1) = 0,   K0 = 30
@@ -139,6 +139,17 @@ impl Near<'_> {
         seen(row, own, j, self.site.kind)
     }
 
+    /// Shifts of rate `j` in rows nearby, weighted, and their weight: half for each step of frame counts up to three, a
+    /// quarter for the next size.
+    fn neighbours(&self, j: usize) -> (f64, f64) {
+        let steps = [(0, 1, 0.5), (0, 2, 0.25), (0, 3, 0.125), (1, 0, 0.25)];
+        let both = steps.into_iter().flat_map(|(bins, rows, share)| [(bins, rows, share), (-bins, -rows, share)]);
+        let near = both.filter_map(|(bins, rows, share)| Some((share, self.seen(bins, rows, j)?)));
+        near.fold((0.0, 0.0), |(sum, support), (share, seen)| {
+            (sum + share * seen.support * seen.shift, support + share * seen.support)
+        })
+    }
+
     /// Moves the row's tail; false when nobody saw anything of it.
     fn tail(&self, row: &mut RawRow) -> bool {
         let (mut before, mut last, mut moved) = (0.0, f64::NEG_INFINITY, false);
@@ -146,13 +157,11 @@ impl Near<'_> {
         for (j, point) in row.tail.iter_mut().enumerate() {
             let own = self.seen(0, 0, j);
             let (mut sum, mut support) = own.map_or((0.0, 0.0), |seen| (seen.support * seen.shift, seen.support));
-            for (bins, rows, share) in [(0, -1, 0.5), (0, 1, 0.5), (-1, 0, 0.25), (1, 0, 0.25)] {
-                if let Some(near) = self.seen(bins, rows, j) {
-                    let worth = (share * near.support).min(0.5 * K0);
-                    sum += worth * near.shift;
-                    support += worth;
-                }
-            }
+            let (near_sum, near_support) = self.neighbours(j);
+            // Neighbours are often the same tracks at another look, so all of them together are worth half of K0 at most.
+            let part = (0.5 * K0 / near_support.max(1e-9)).min(1.0);
+            sum += part * near_sum;
+            support += part * near_support;
             moved |= support > 0.0;
             let shift = (sum + K0 * before) / (support + K0);
             before = shift;

@@ -310,6 +310,12 @@ impl Said<'_> {
             count("as before"),
             count("no longer decidable"),
         ));
+        if changes.iter().all(|change| change.tracks == 0) {
+            text.push_str(
+                "Nothing reached a number of frames at which tracks are judged ([decide] candidate-looks-frames), so \
+                 thresholds moved by their neighbours' evidence alone. A photograph is one frame: take clips.\n",
+            );
+        }
         for file in written {
             text.push_str(&format!("written: {}\n", file.display()));
         }
