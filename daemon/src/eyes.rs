@@ -20,6 +20,7 @@ pub struct Loaded {
     detector: Arc<Entry>,
     embedder: Arc<Entry>,
     preprocessing: String,
+    own_calibration: PathBuf,
 }
 
 impl Loaded {
@@ -35,7 +36,8 @@ impl Loaded {
         detector.detector().map_err(Failure::wrong)?;
         let preprocessing = embedder.embedder().map_err(Failure::wrong)?.preprocessing_version.to_string();
         let runtime = Runtime::load(&settings.models.onnxruntime).map_err(Failure::wrong)?;
-        Ok(Self { runtime, manifest, detector, embedder, preprocessing })
+        let own_calibration = site::site_calibration(settings);
+        Ok(Self { runtime, manifest, detector, embedder, preprocessing, own_calibration })
     }
 
     /// One set of sessions, for the thread that will own them. Hashes, contracts and a self-test are checked here.
@@ -51,29 +53,33 @@ impl Loaded {
     ///
     /// # Errors
     /// [`Failure::Wrong`] when there is none or it is not for this network.
-    pub fn calibration_in_force(&self, settings: &Settings) -> Result<ChosenCalibration, Failure> {
-        self.calibration_places(settings)?.choose()
+    pub fn calibration_in_force(&self) -> Result<ChosenCalibration, Failure> {
+        self.calibration_places()?.choose()
     }
 
     /// Where calibrations for the embedder lie.
     ///
     /// # Errors
     /// [`Failure::Wrong`] when the manifest names none.
-    pub fn calibration_places(&self, settings: &Settings) -> Result<CalibrationPlaces, Failure> {
+    pub fn calibration_places(&self) -> Result<CalibrationPlaces, Failure> {
         Ok(CalibrationPlaces {
             shipped: self.shipped_calibration()?,
-            own: site::site_calibration(settings),
+            own: self.own_calibration.clone(),
             model_digest: self.embedder.sha256.clone(),
             preprocessing: self.preprocessing.clone(),
         })
     }
 
-    /// The calibration that came with the embedder.
+    /// The same without where it was found; a site's calibration that was refused is said in the log.
     ///
     /// # Errors
-    /// [`Failure::Wrong`] when there is none or it is not for this network.
+    /// As [`calibration_in_force`](Self::calibration_in_force).
     pub fn calibration(&self) -> Result<Calibration, Failure> {
-        site::load_calibration(&self.shipped_calibration()?, &self.embedder.sha256, &self.preprocessing)
+        let chosen = self.calibration_in_force()?;
+        if let Some(said) = &chosen.refused {
+            tracing::warn!("{said}");
+        }
+        Ok(chosen.calibration)
     }
 
     fn shipped_calibration(&self) -> Result<PathBuf, Failure> {

@@ -51,7 +51,7 @@ pub struct ReplayArgs {
 pub fn run(config: &Path, args: &ReplayArgs) -> Result<(), Failure> {
     let settings = super::check_config::load(config)?;
     let mut loaded = Loaded::open(&settings)?;
-    let chosen = loaded.calibration_in_force(&settings)?;
+    let chosen = loaded.calibration_in_force()?;
     chosen.refused.iter().for_each(|said| eprintln!("sekisho: {said}"));
     let calibration = Arc::new(chosen.calibration);
     let mut eyes = loaded.eyes()?;

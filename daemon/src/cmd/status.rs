@@ -121,8 +121,8 @@ pub fn threshold_table(list: &Value) -> String {
     frames.dedup();
     let mut sizes: Vec<(String, Vec<String>)> = Vec::new();
     for cell in &cells {
-        let size =
-            format!("{}-{}", field(cell, "from-px"), cell["to-px"].as_f64().map_or(String::new(), |px| px.to_string()));
+        let px = |name: &str| cell[name].as_f64().map_or(String::new(), |px| px.to_string());
+        let size = format!("{}-{} px", px("from-px"), px("to-px"));
         let cosine = cell["cosine"].as_f64().map_or("not decidable".into(), |cosine| format!("{cosine:.3}"));
         match sizes.last_mut().filter(|(last, _)| *last == size) {
             Some((_, row)) => row.push(cosine),

@@ -48,7 +48,7 @@ impl Proven {
     /// Opens and checks everything.
     pub(super) fn prove(settings: &Settings, started: Now) -> Result<Self, Failure> {
         let mut loaded = Loaded::open(settings)?;
-        let places = loaded.calibration_places(settings)?;
+        let places = loaded.calibration_places()?;
         let calibration = places.choose()?;
         let eyes = (0..vision_workers(settings)).map(|_| loaded.eyes()).collect::<Result<Vec<_>, _>>()?;
         let mut store = site::open_store(settings)?;

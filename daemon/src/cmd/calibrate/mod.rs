@@ -106,7 +106,7 @@ fn calibrate(
     now: WallMs,
 ) -> Result<(Value, String), Failure> {
     let mut loaded = Loaded::open(settings)?;
-    let places = loaded.calibration_places(settings)?;
+    let places = loaded.calibration_places()?;
     let prior = site::read_calibration(&places.shipped)?;
     let before = places.choose()?;
     let network = Network { model_digest: places.model_digest.clone(), preprocessing: places.preprocessing.clone() };
