@@ -3,14 +3,14 @@
 use crate::clock::ThreadCpuClock;
 use crate::cmd::Failure;
 use crate::config::Settings;
-use crate::site;
+use crate::site::{self, CalibrationPlaces, ChosenCalibration};
 use sekisho_logic::calibration::Calibration;
 use sekisho_vision::analyser::Eyes;
 use sekisho_vision::manifest::{Entry, Manifest};
 use sekisho_vision::photo::{self, EnrolledFace, PhotoError};
 use sekisho_vision::session::Runtime;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Runtime, manifest and the two networks in use.
@@ -20,6 +20,7 @@ pub struct Loaded {
     detector: Arc<Entry>,
     embedder: Arc<Entry>,
     preprocessing: String,
+    own_calibration: PathBuf,
 }
 
 impl Loaded {
@@ -35,7 +36,8 @@ impl Loaded {
         detector.detector().map_err(Failure::wrong)?;
         let preprocessing = embedder.embedder().map_err(Failure::wrong)?.preprocessing_version.to_string();
         let runtime = Runtime::load(&settings.models.onnxruntime).map_err(Failure::wrong)?;
-        Ok(Self { runtime, manifest, detector, embedder, preprocessing })
+        let own_calibration = site::site_calibration(settings);
+        Ok(Self { runtime, manifest, detector, embedder, preprocessing, own_calibration })
     }
 
     /// One set of sessions, for the thread that will own them. Hashes, contracts and a self-test are checked here.
@@ -47,11 +49,40 @@ impl Loaded {
         eyes.map(OpenEyes).map_err(Failure::wrong)
     }
 
-    /// The calibration that belongs to the embedder.
+    /// The calibration in force: the site's own where there is one that fits, else the one that came with the embedder.
     ///
     /// # Errors
     /// [`Failure::Wrong`] when there is none or it is not for this network.
+    pub fn calibration_in_force(&self) -> Result<ChosenCalibration, Failure> {
+        self.calibration_places()?.choose()
+    }
+
+    /// Where calibrations for the embedder lie.
+    ///
+    /// # Errors
+    /// [`Failure::Wrong`] when the manifest names none.
+    pub fn calibration_places(&self) -> Result<CalibrationPlaces, Failure> {
+        Ok(CalibrationPlaces {
+            shipped: self.shipped_calibration()?,
+            own: self.own_calibration.clone(),
+            model_digest: self.embedder.sha256.clone(),
+            preprocessing: self.preprocessing.clone(),
+        })
+    }
+
+    /// The same without where it was found; a site's calibration that was refused is said in the log.
+    ///
+    /// # Errors
+    /// As [`calibration_in_force`](Self::calibration_in_force).
     pub fn calibration(&self) -> Result<Calibration, Failure> {
+        let chosen = self.calibration_in_force()?;
+        if let Some(said) = &chosen.refused {
+            tracing::warn!("{said}");
+        }
+        Ok(chosen.calibration)
+    }
+
+    fn shipped_calibration(&self) -> Result<PathBuf, Failure> {
         let contract = self.embedder.embedder().map_err(Failure::wrong)?;
         let path = contract.calibration.as_ref().ok_or_else(|| {
             Failure::Wrong(format!(
@@ -59,7 +90,7 @@ impl Loaded {
                 self.embedder.id
             ))
         })?;
-        site::load_calibration(&self.manifest.beside(path), &self.embedder.sha256, &self.preprocessing)
+        Ok(self.manifest.beside(path))
     }
 
     /// SHA-256 of the embedder's file, in hex.

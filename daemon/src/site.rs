@@ -5,9 +5,9 @@ use crate::config::Settings;
 use crate::config::credentials::CredentialPlaces;
 use sekisho_logic::calibration::{Calibration, RawCalibration};
 use sekisho_logic::gallery::{Gallery, Member};
-use sekisho_logic::policy::{CameraPolicy, ListPolicy, Policy};
+use sekisho_logic::policy::{CameraPolicy, ListPolicy, Policy, Standing};
 use sekisho_store::{DbKey, GalleryRows, IfMissing, Store};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where credentials lie in this process.
 #[must_use]
@@ -46,14 +46,71 @@ fn make_private(directory: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
+/// Where the site's own calibration lies.
+#[must_use]
+pub fn site_calibration(settings: &Settings) -> PathBuf {
+    settings.daemon.state_dir.join("calibration.toml")
+}
+
+/// The calibrations there are for one network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CalibrationPlaces {
+    /// The one that came with it.
+    pub shipped: PathBuf,
+    /// The site's own; need not be there.
+    pub own: PathBuf,
+    /// SHA-256 of the network's file.
+    pub model_digest: String,
+    /// Preprocessing in use.
+    pub preprocessing: String,
+}
+
+/// A calibration and where it was found.
+#[derive(Clone, Debug)]
+pub struct ChosenCalibration {
+    /// The table.
+    pub calibration: Calibration,
+    /// Its file.
+    pub file: PathBuf,
+    /// Why the site's own was not taken, a sentence.
+    pub refused: Option<String>,
+}
+
+impl CalibrationPlaces {
+    /// The site's own calibration, or the shipped one where there is none or it does not fit the network.
+    ///
+    /// # Errors
+    /// [`Failure::Wrong`] when the shipped one cannot be used either.
+    pub fn choose(&self) -> Result<ChosenCalibration, Failure> {
+        let load = |path: &Path| load_calibration(path, &self.model_digest, &self.preprocessing);
+        let refused = match self.own.exists().then(|| load(&self.own)) {
+            Some(Ok(calibration)) => {
+                return Ok(ChosenCalibration { calibration, file: self.own.clone(), refused: None });
+            }
+            Some(Err(error)) => Some(format!("{error}; the shipped calibration is in force instead")),
+            None => None,
+        };
+        Ok(ChosenCalibration { calibration: load(&self.shipped)?, file: self.shipped.clone(), refused })
+    }
+}
+
+/// Reads a calibration as it is written.
+///
+/// # Errors
+/// [`Failure::Wrong`] when the file is missing or malformed.
+pub fn read_calibration(path: &Path) -> Result<RawCalibration, Failure> {
+    let wrong = |what: String| Failure::Wrong(format!("calibration {}: {what}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    toml::from_str(&text).map_err(|error| wrong(error.to_string()))
+}
+
 /// Reads a calibration and holds it to the network it is used with.
 ///
 /// # Errors
 /// [`Failure::Wrong`] when the file is missing, malformed, or made for another network or preprocessing.
 pub fn load_calibration(path: &Path, model_digest: &str, preprocessing: &str) -> Result<Calibration, Failure> {
     let wrong = |what: String| Failure::Wrong(format!("calibration {}: {what}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    let raw: RawCalibration = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    let raw = read_calibration(path)?;
     let calibration = Calibration::try_new(raw).map_err(|error| wrong(error.to_string()))?;
     if calibration.model_digest() != model_digest {
         return Err(wrong(format!(
@@ -70,15 +127,33 @@ pub fn load_calibration(path: &Path, model_digest: &str, preprocessing: &str) ->
     Ok(calibration)
 }
 
-/// The policy the settings mean.
+/// The rates a budget of false candidates may come to, whatever traffic says: as `target-fpir-per-mille` may be.
+const FPIR: (f64, f64) = (1e-6, 0.1);
+
+/// The policy the settings mean, with the traffic they expect.
 #[must_use]
 pub fn policy(settings: &Settings) -> Policy {
+    policy_at(settings, settings.decide.strangers_per_camera_day)
+}
+
+/// The general target rate at so many strangers a camera and day: as given, or what a budget of false candidates comes to.
+#[must_use]
+pub fn general_fpir(settings: &Settings, strangers_per_camera_day: f64) -> f64 {
+    let decide = &settings.decide;
+    let share = |budget: f64| (budget / strangers_per_camera_day.max(1.0)).clamp(FPIR.0, FPIR.1);
+    decide.per_camera_day.map_or(decide.target_fpir, share)
+}
+
+/// The policy the settings mean at so many strangers a camera and day.
+#[must_use]
+pub fn policy_at(settings: &Settings, strangers_per_camera_day: f64) -> Policy {
     let (decide, track) = (&settings.decide, &settings.track);
+    let general = general_fpir(settings, strangers_per_camera_day);
     let list = |list: &crate::config::settings::ListSettings| ListPolicy {
         purpose: list.purpose,
         confirm: list.confirm,
         vote_expires: list.vote_expires,
-        target_fpir: list.target_fpir,
+        target_fpir: list.own_fpir.unwrap_or(general),
     };
     let watched = settings.cameras.iter().filter(|(_, camera)| camera.enabled);
     Policy {
@@ -92,7 +167,11 @@ pub fn policy(settings: &Settings) -> Policy {
         candidate_expires: decide.candidate_expires,
         track_expires: track.expires,
         lists: settings.lists.iter().map(|(name, value)| (name.clone(), list(value))).collect(),
-        cameras: watched.map(|(name, camera)| (name.clone(), CameraPolicy { lists: camera.lists.clone() })).collect(),
+        cameras: watched
+            .map(|(name, camera)| (name.clone(), CameraPolicy { lists: camera.lists.clone(), mode: camera.mode }))
+            .collect(),
+        counts_strangers: settings.shadow.enabled,
+        standing: Standing::default(),
     }
 }
 
@@ -131,6 +210,16 @@ pub fn matcher_gallery(rows: GalleryRows, model_digest: &str) -> Result<Gallery,
 mod tests {
     use super::*;
     use sekisho_logic::id::ListId;
+
+    #[test]
+    fn a_budget_of_false_candidates_becomes_a_rate_by_the_traffic() {
+        let text = "[decide]\nfalse-candidates-per-camera-day = 0.5\nstrangers-per-camera-day = 1000.0\n";
+        let settings = crate::config::parse(Path::new("test.toml"), text).expect("valid");
+        let staff = ListId::try_new("staff").expect("a name");
+        assert!((policy(&settings).target_fpir(&staff) - 0.0005).abs() < 1e-12, "as configured");
+        assert!((policy_at(&settings, 250.0).target_fpir(&staff) - 0.002).abs() < 1e-12, "as counted");
+        assert!((policy_at(&settings, 0.0).target_fpir(&staff) - 0.1).abs() < 1e-12, "never above one in ten");
+    }
 
     #[test]
     fn a_lists_own_rate_is_in_force_whether_stricter_or_looser_than_the_general_one() {

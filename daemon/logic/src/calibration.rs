@@ -11,10 +11,10 @@
 //! `FPIR` allows each comparison a false match rate of `1 - (1 - FPIR)^(1/n)` (independent comparisons, ISO/IEC
 //! 19795-1). A row that could not be measured is *not decidable*, and says why.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The file as written. Unknown keys are errors.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct RawCalibration {
     /// Version of this format; 1.
@@ -28,19 +28,52 @@ pub struct RawCalibration {
     /// Where the scores come from, for people.
     #[serde(default)]
     pub source: String,
+    /// When it was made, RFC 3339; shipped tables may lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<String>,
+    /// What the scores are; absent in shipped tables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_kind: Option<SourceKind>,
+    /// The table it was regularised to, by id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prior_id: Option<String>,
     /// Size bins, ascending.
     #[serde(default)]
     pub bin: Vec<RawBin>,
 }
 
+/// Where a calibration's scores come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourceKind {
+    /// It came with the network.
+    Shipped,
+    /// The site's own strangers, counted in passing.
+    Shadow,
+    /// The site's own labelled pictures.
+    Labelled,
+}
+
+impl SourceKind {
+    /// The word used in the file and in status.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shipped => "shipped",
+            Self::Shadow => "shadow",
+            Self::Labelled => "labelled",
+        }
+    }
+}
+
 /// One size bin.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct RawBin {
     /// Lower edge, inter-eye pixels of the source frame, inclusive.
     pub inter_eye_px_min: f32,
     /// Upper edge, exclusive; absent in the last bin.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inter_eye_px_max: Option<f32>,
     /// Rows, ascending by `n`.
     #[serde(default)]
@@ -48,7 +81,7 @@ pub struct RawBin {
 }
 
 /// One frame count in one bin.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct RawRow {
     /// Frames fused; the row serves from this count up to the next row's.
@@ -56,7 +89,7 @@ pub struct RawRow {
     /// Whether this row may be used to identify anybody.
     pub decidable: bool,
     /// Why not, when not.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
     /// Genuine comparisons measured.
     pub genuine_count: u32,
@@ -73,6 +106,9 @@ pub struct RawRow {
     pub impostor_mean: f64,
     /// Their standard deviation.
     pub impostor_std: f64,
+    /// Tracks (or labelled people) of the site behind this row; absent in shipped tables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site_count: Option<u64>,
     /// Of the evidence line, natural-log likelihood ratio per unit of cosine.
     pub llr_slope: f64,
     /// Of the evidence line.
@@ -82,7 +118,7 @@ pub struct RawRow {
 }
 
 /// One point of the impostor tail.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct RawTail {
     /// Share of comparisons with one wrong person at or above the cosine.
@@ -90,8 +126,22 @@ pub struct RawTail {
     /// The cosine.
     pub cosine: f64,
     /// Beyond what was observed, from a fitted tail.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub extrapolated: bool,
+    /// Lower end of the cosine's 95 % interval, where it was reckoned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cosine_low: Option<f64>,
+    /// Upper end of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cosine_high: Option<f64>,
+}
+
+impl RawTail {
+    /// A point that was counted, without an interval.
+    #[must_use]
+    pub const fn counted(fmr: f64, cosine: f64) -> Self {
+        Self { fmr, cosine, extrapolated: false, cosine_low: None, cosine_high: None }
+    }
 }
 
 /// Why a calibration is refused.
@@ -121,6 +171,8 @@ pub struct Calibration {
     id: String,
     model_digest: String,
     preprocessing: String,
+    date: Option<String>,
+    source_kind: SourceKind,
     bins: Vec<Bin>,
 }
 
@@ -138,6 +190,8 @@ pub struct Row {
     decidable: bool,
     slope: f64,
     offset: f64,
+    /// Different people behind the impostor probes; at least 1.
+    people: u32,
     /// (log10 false match rate, cosine), rate descending, cosine ascending.
     tail: Vec<(f64, f64)>,
 }
@@ -168,7 +222,14 @@ impl Calibration {
         if bins.is_empty() {
             return Err(BadCalibration::Bins);
         }
-        Ok(Self { id: raw.id, model_digest: raw.model_digest, preprocessing: raw.preprocessing, bins })
+        Ok(Self {
+            id: raw.id,
+            model_digest: raw.model_digest,
+            preprocessing: raw.preprocessing,
+            date: raw.date,
+            source_kind: raw.source_kind.unwrap_or(SourceKind::Shipped),
+            bins,
+        })
     }
 
     /// Name of the calibration.
@@ -189,6 +250,31 @@ impl Calibration {
         &self.preprocessing
     }
 
+    /// When it was made, RFC 3339, where the file says so.
+    #[must_use]
+    pub fn date(&self) -> Option<&str> {
+        self.date.as_deref()
+    }
+
+    /// Where its scores come from.
+    #[must_use]
+    pub const fn source_kind(&self) -> SourceKind {
+        self.source_kind
+    }
+
+    /// The decidable row for faces of `inter_eye_px` fused over `frames`, and where it begins: lower edge of its bin in
+    /// pixels, its frame count.
+    #[must_use]
+    pub fn place(&self, inter_eye_px: f32, frames: u32) -> Option<(f32, u32, &Row)> {
+        let bin = self.bins.iter().find(|bin| (bin.from_px..bin.to_px).contains(&inter_eye_px))?;
+        self.row(inter_eye_px, frames).map(|row| (bin.from_px, row.frames, row))
+    }
+
+    /// Size bins as (lower edge, upper edge) in pixels; the last upper edge is infinite.
+    pub fn bins(&self) -> impl Iterator<Item = (f32, f32)> + '_ {
+        self.bins.iter().map(|bin| (bin.from_px, bin.to_px))
+    }
+
     /// The row for faces of `inter_eye_px` fused over `frames`; `None` where nothing was measured or what was measured
     /// does not carry a decision.
     #[must_use]
@@ -207,7 +293,8 @@ impl Row {
     fn try_new(from_px: f32, raw: &RawRow) -> Result<Self, BadCalibration> {
         let bad = |what| BadCalibration::Row { bin: format!("{from_px}"), n: raw.n, what };
         if !raw.decidable {
-            return Ok(Self { frames: raw.n, decidable: false, slope: 0.0, offset: 0.0, tail: Vec::new() });
+            let (slope, offset, tail) = (0.0, 0.0, Vec::new());
+            return Ok(Self { frames: raw.n, decidable: false, slope, offset, people: 1, tail });
         }
         if !(raw.llr_slope.is_finite() && raw.llr_offset.is_finite() && raw.llr_slope > 0.0) {
             return Err(bad("llr-slope must be positive and both numbers of the line finite"));
@@ -222,13 +309,32 @@ impl Row {
         if tail.windows(2).any(|pair| pair[1].0 >= pair[0].0 || pair[1].1 <= pair[0].1) {
             return Err(bad("the tail must have falling rates and rising cosines"));
         }
-        Ok(Self { frames: raw.n, decidable: true, slope: raw.llr_slope, offset: raw.llr_offset, tail })
+        let people = raw.impostor_identities.max(1);
+        Ok(Self { frames: raw.n, decidable: true, slope: raw.llr_slope, offset: raw.llr_offset, people, tail })
+    }
+
+    /// Different people behind the impostor probes.
+    #[must_use]
+    pub const fn people(&self) -> u32 {
+        self.people
+    }
+
+    /// The points of the impostor tail as (false match rate, cosine), rates falling.
+    pub fn knots(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
+        self.tail.iter().map(|(rate, cosine)| (10_f64.powf(*rate), *cosine))
     }
 
     /// Natural-log likelihood ratio of a cosine.
     #[must_use]
     pub fn llr(&self, cosine: f32) -> f64 {
         self.slope * f64::from(cosine) + self.offset
+    }
+
+    /// The cosine whose log likelihood ratio is `llr`.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "a cosine fits f32")]
+    pub fn cosine_at_llr(&self, llr: f64) -> f32 {
+        ((llr - self.offset) / self.slope) as f32
     }
 
     /// How much likelihood ratio a difference of cosines is.
@@ -268,6 +374,11 @@ pub(crate) mod tests {
 
     /// A table for the tests of this crate: one bin from 4 px up, impostors N(0, 0.1), genuine around 0.5.
     pub(crate) fn plain() -> Calibration {
+        Calibration::try_new(plain_raw()).expect("a valid table")
+    }
+
+    /// The same as written.
+    pub(crate) fn plain_raw() -> RawCalibration {
         let tail = [(1e-1, 0.128), (1e-2, 0.233), (1e-3, 0.309), (1e-4, 0.372), (1e-5, 0.426)];
         let row = |n| RawRow {
             n,
@@ -280,23 +391,26 @@ pub(crate) mod tests {
             impostor_identities: 500,
             impostor_mean: 0.0,
             impostor_std: 0.1,
+            site_count: None,
             llr_slope: 50.0,
             llr_offset: -12.5,
-            tail: tail.iter().map(|&(fmr, cosine)| RawTail { fmr, cosine, extrapolated: false }).collect(),
+            tail: tail.iter().map(|&(fmr, cosine)| RawTail::counted(fmr, cosine)).collect(),
         };
         let tiny = RawRow { decidable: false, reason: "no separation".into(), ..row(1) };
-        Calibration::try_new(RawCalibration {
+        RawCalibration {
             format: 1,
             id: "test".into(),
             model_digest: "feed".into(),
             preprocessing: "1".into(),
             source: String::new(),
+            date: None,
+            source_kind: None,
+            prior_id: None,
             bin: vec![
                 RawBin { inter_eye_px_min: 2.0, inter_eye_px_max: Some(4.0), frames: vec![tiny] },
                 RawBin { inter_eye_px_min: 4.0, inter_eye_px_max: None, frames: vec![row(2), row(6)] },
             ],
-        })
-        .expect("a valid table")
+        }
     }
 
     #[test]
@@ -337,12 +451,10 @@ pub(crate) mod tests {
             impostor_identities: 1,
             impostor_mean: 0.0,
             impostor_std: 0.0,
+            site_count: None,
             llr_slope: 1.0,
             llr_offset: 0.0,
-            tail: vec![
-                RawTail { fmr: 1e-1, cosine: 0.3, extrapolated: false },
-                RawTail { fmr: 1e-2, cosine: 0.2, extrapolated: false },
-            ],
+            tail: vec![RawTail::counted(1e-1, 0.3), RawTail::counted(1e-2, 0.2)],
         };
         assert!(Row::try_new(4.0, &raw).is_err());
         raw.tail[1].cosine = f64::NAN;

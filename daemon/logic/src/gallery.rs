@@ -134,6 +134,29 @@ impl Gallery {
         best.map(|(at, cosine)| Nearest { member: &self.members[at], cosine, runner_up, compared })
     }
 
+    /// Cosines of `probe` with people other than `person`: with all of them up to `most`, of more with every `k`-th, from a
+    /// place that `turn` says.
+    #[must_use]
+    pub fn some_others(
+        &self,
+        probe: &Embedding,
+        lists: &[ListId],
+        person: &PersonId,
+        most: usize,
+        turn: u64,
+    ) -> Vec<f32> {
+        if probe.dim() != self.dim {
+            return Vec::new();
+        }
+        let allowed = |member: &Member| member.person != *person && lists.contains(&member.list);
+        let step = self.members.len().div_ceil(most.max(1)).max(1);
+        let skip = usize::try_from(turn).unwrap_or(0) % step;
+        let people = self.members.iter().zip(self.prototypes.chunks_exact(self.dim.max(1)));
+        // People on other lists lie in between, so fewer than `most` may come out; every person has the same chance.
+        let taken = people.skip(skip).step_by(step).filter(|(member, _)| allowed(member));
+        taken.map(|(_, prototype)| dot(probe.as_slice(), prototype)).take(most).collect()
+    }
+
     /// Cosine of `probe` with one person's prototype.
     #[must_use]
     pub fn cosine_with(&self, probe: &Embedding, person: &PersonId) -> Option<f32> {

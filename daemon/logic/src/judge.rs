@@ -1,5 +1,6 @@
 //! One look at a fused track: gallery, calibration and policy together give an outcome.
 
+use crate::calibrate::tally::{COMPARISONS_MAX, RowKey, Sample, cell};
 use crate::calibration::Calibration;
 use crate::fusion::Fusion;
 use crate::gallery::{Gallery, Member, Nearest};
@@ -26,11 +27,13 @@ pub struct Judgement {
     pub outcome: Outcome,
     /// Best person, whether or not it was enough.
     pub best: Option<(Member, EvidenceRecord)>,
+    /// People compared.
+    pub compared: usize,
 }
 
 impl Judgement {
     const fn bare(outcome: Outcome) -> Self {
-        Self { outcome, best: None }
+        Self { outcome, best: None, compared: 0 }
     }
 }
 
@@ -62,7 +65,23 @@ impl Bench<'_> {
         } else {
             Outcome::Identified { person: nearest.member.person.clone(), evidence: evidence.clone() }
         };
-        Judgement { outcome, best: Some((nearest.member.clone(), evidence)) }
+        Judgement { outcome, best: Some((nearest.member.clone(), evidence)), compared: nearest.compared }
+    }
+
+    /// A judgement reduced to what shadow mode counts. `turn` says which people of a large gallery are taken. `None` where
+    /// nobody was compared, or at a frame count that is no row's.
+    #[must_use]
+    pub fn sample(&self, fusion: &Fusion, lists: &[ListId], judged: &Judgement, turn: u64) -> Option<Sample> {
+        let (best, evidence) = judged.best.as_ref()?;
+        let (from_px, frames, _) = self.calibration.place(fusion.inter_eye_px(), fusion.used())?;
+        let template = fusion.template()?;
+        let rest = self.gallery.some_others(&template, lists, &best.person, COMPARISONS_MAX, turn);
+        Some(Sample {
+            row: RowKey::new(from_px, frames),
+            people: u32::try_from(judged.compared).unwrap_or(u32::MAX),
+            best: cell(evidence.cosine),
+            rest: rest.into_iter().map(cell).collect(),
+        })
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "log likelihood ratios are two-digit numbers")]

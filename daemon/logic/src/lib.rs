@@ -9,6 +9,7 @@
 //! ```
 
 pub mod alert;
+pub mod calibrate;
 pub mod calibration;
 pub mod embedding;
 pub mod evaluation;
@@ -24,6 +25,7 @@ pub mod judge;
 pub mod outcome;
 pub mod policy;
 pub mod record;
+pub mod thresholds;
 pub mod time;
 pub mod tracker;
 pub mod watcher;

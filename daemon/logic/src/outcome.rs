@@ -29,11 +29,13 @@ pub enum Undecidable {
     Ambiguous,
     /// Two enrolled people fit about equally well.
     LookAlikes,
+    /// Somebody enrolled was found, but the camera is in shadow mode and names nobody.
+    ShadowMode,
 }
 
 impl Undecidable {
     /// Every reason, for tables and metrics.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::TooSmall,
         Self::Blurred,
         Self::Pose,
@@ -44,6 +46,7 @@ impl Undecidable {
         Self::NoCalibration,
         Self::Ambiguous,
         Self::LookAlikes,
+        Self::ShadowMode,
     ];
 
     /// The word used in status, events and logs.
@@ -60,6 +63,7 @@ impl Undecidable {
             Self::NoCalibration => "no-calibration",
             Self::Ambiguous => "ambiguous",
             Self::LookAlikes => "look-alikes",
+            Self::ShadowMode => "shadow-mode",
         }
     }
 

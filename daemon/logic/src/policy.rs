@@ -62,11 +62,77 @@ pub struct ListPolicy {
     pub target_fpir: f64,
 }
 
+/// Whether a camera's candidates become alerts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Mode {
+    /// They do.
+    #[default]
+    Live,
+    /// They are counted, nobody is named and nothing is raised: for the time before go-live.
+    Shadow,
+}
+
 /// Which lists a camera may match at all.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct CameraPolicy {
     /// Lists; people on others are never compared with this camera's faces.
     pub lists: Vec<ListId>,
+    /// Whether it raises alerts.
+    pub mode: Mode,
+}
+
+/// What a stale calibration does to deciding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum OnDrift {
+    /// It is said, everywhere; thresholds stay.
+    Warn,
+    /// Thresholds go to a tenth of the permitted rate as well.
+    #[default]
+    Tighten,
+    /// Candidates are raised; no machine confirms them.
+    SuspendConfirmation,
+}
+
+impl OnDrift {
+    /// The word used in the configuration and in status.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Warn => "warn",
+            Self::Tighten => "tighten",
+            Self::SuspendConfirmation => "suspend-confirmation",
+        }
+    }
+}
+
+/// What is in force beside the policy because of the calibration's state.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Standing {
+    /// The target rates are multiplied by this, 0..=1.
+    pub fpir_factor: f64,
+    /// Whether disjoint frames may confirm a candidate.
+    pub confirms: bool,
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self { fpir_factor: 1.0, confirms: true }
+    }
+}
+
+impl Standing {
+    /// How much stricter `tighten` is. A tail found half again to several times too heavy is more than made up for.
+    pub const TIGHTENED: f64 = 0.1;
+
+    /// What a policy asks for while the calibration is stale.
+    #[must_use]
+    pub const fn stale(on_drift: OnDrift) -> Self {
+        match on_drift {
+            OnDrift::Warn => Self { fpir_factor: 1.0, confirms: true },
+            OnDrift::Tighten => Self { fpir_factor: Self::TIGHTENED, confirms: true },
+            OnDrift::SuspendConfirmation => Self { fpir_factor: 1.0, confirms: false },
+        }
+    }
 }
 
 /// The whole policy.
@@ -95,6 +161,10 @@ pub struct Policy {
     pub lists: BTreeMap<ListId, ListPolicy>,
     /// Cameras by name.
     pub cameras: BTreeMap<CameraId, CameraPolicy>,
+    /// Whether strangers' scores are counted.
+    pub counts_strangers: bool,
+    /// What the calibration's state adds; not from the configuration.
+    pub standing: Standing,
 }
 
 impl Policy {
@@ -104,10 +174,16 @@ impl Policy {
         self.cameras.get(camera).map_or(&[], |camera| &camera.lists)
     }
 
-    /// The target rate for a person on `list`.
+    /// Whether a camera raises alerts; one that is not configured does.
+    #[must_use]
+    pub fn mode_of(&self, camera: &CameraId) -> Mode {
+        self.cameras.get(camera).map_or(Mode::Live, |camera| camera.mode)
+    }
+
+    /// The target rate for a person on `list`, stricter while the standing asks for it.
     #[must_use]
     pub fn target_fpir(&self, list: &ListId) -> f64 {
-        self.lists.get(list).map_or(0.0, |list| list.target_fpir)
+        self.lists.get(list).map_or(0.0, |list| list.target_fpir * self.standing.fpir_factor)
     }
 
     /// The false match rate one comparison may have at one of `looks` looks, for a person on `list` in a search among

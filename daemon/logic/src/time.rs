@@ -61,6 +61,28 @@ impl WallMs {
     }
 }
 
+impl WallMs {
+    /// What [`to_rfc3339`](Self::to_rfc3339) wrote, or a bare date (`2026-11-24`); fractions of a second are dropped.
+    /// `None` for anything else, other zones included.
+    #[must_use]
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let (date, time) = text.split_once('T').unwrap_or((text, "00:00:00Z"));
+        let numbers = |text: &str, mark: char| -> Option<Vec<i64>> {
+            text.split(mark).map(|part| part.parse::<u32>().ok().map(i64::from)).collect()
+        };
+        let [year, month, day] = numbers(date, '-')?[..] else { return None };
+        let time = time.strip_suffix('Z')?;
+        let [h, m, s] = numbers(time.split_once('.').map_or(time, |(whole, _)| whole), ':')?[..] else { return None };
+        let sound = year <= 9999 && (1..=12).contains(&month) && (1..=31).contains(&day) && h < 24 && m < 60 && s < 61;
+        // Hinnant, `days_from_civil`.
+        let shifted = if month > 2 { year } else { year - 1 };
+        let (era, year_of_era) = (shifted.div_euclid(400), shifted.rem_euclid(400));
+        let day_of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
+        let days = era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468;
+        sound.then_some(Self(((days * 24 + h) * 60 + m) * 60_000 + s * 1000))
+    }
+}
+
 /// Proleptic Gregorian date of a day number counted from 1970-01-01.
 /// Source: H. Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
@@ -98,6 +120,17 @@ mod tests {
     fn since_never_goes_negative() {
         assert_eq!(Mono::from_millis(5).since(Mono::from_millis(9)), Duration::ZERO);
         assert_eq!(Mono::from_millis(9).since(Mono::from_millis(5)), Duration::from_millis(4));
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        for ms in [0, 951_782_400_000, 1_795_475_179_000, -86_400_000] {
+            assert_eq!(WallMs::from_rfc3339(&WallMs(ms).to_rfc3339()), Some(WallMs(ms)));
+        }
+        assert_eq!(WallMs::from_rfc3339("2000-02-29"), Some(WallMs(951_782_400_000)));
+        for bad in ["", "yesterday", "2026-13-01", "2026-11-24T10:00:00+09:00", "2026-11-24T25:00:00Z"] {
+            assert_eq!(WallMs::from_rfc3339(bad), None, "{bad}");
+        }
     }
 
     #[test]

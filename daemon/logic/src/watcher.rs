@@ -14,6 +14,7 @@
 //! identification confirms an open candidate too.
 
 use crate::alert::{AlertMachine, CandidateTiming, Sighting, VoteRefused};
+use crate::calibrate::tally::{Batch, Sample};
 use crate::calibration::Calibration;
 use crate::embedding::Embedding;
 use crate::face::{FrameFaces, Quality, TrackedFace, Unfit};
@@ -23,8 +24,8 @@ use crate::gallery::{Gallery, Member};
 use crate::id::{CameraId, ListId, PersonId, TrackId};
 use crate::judge::{Bench, Judgement};
 use crate::outcome::{Outcome, TrackVerdict, Undecidable};
-use crate::policy::Policy;
-use crate::record::{AlertEvent, AlertId, AlertRecord, EvidenceRecord, Verdict};
+use crate::policy::{Mode, Policy, Standing};
+use crate::record::{AlertEvent, AlertId, AlertRecord, EvidenceRecord, Stage, Verdict};
 use crate::time::{Mono, Now};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -73,6 +74,8 @@ struct Track {
     looks_done: usize,
     accused: Option<Accused>,
     last_judgement: Option<Outcome>,
+    /// At most one a look; counted or dropped when the track ends.
+    samples: Vec<Sample>,
 }
 
 /// The person a track's first frames spoke for, and the frames since.
@@ -96,12 +99,13 @@ pub struct Watcher {
     alerts: AlertMachine,
     tracks: BTreeMap<(CameraId, TrackId), Track>,
     overflow_total: u64,
+    counted: Batch,
 }
 
 impl Watcher {
     /// A watcher without tracks or alerts.
     #[must_use]
-    pub const fn new(policy: Policy, gallery: Arc<Gallery>, calibration: Arc<Calibration>, run: u32) -> Self {
+    pub fn new(policy: Policy, gallery: Arc<Gallery>, calibration: Arc<Calibration>, run: u32) -> Self {
         Self {
             policy,
             gallery,
@@ -109,6 +113,7 @@ impl Watcher {
             alerts: AlertMachine::new(run),
             tracks: BTreeMap::new(),
             overflow_total: 0,
+            counted: Batch::default(),
         }
     }
 
@@ -153,9 +158,37 @@ impl Watcher {
         journal(self.alerts.people_removed(now, |person| gallery.contains(person)))
     }
 
-    /// The configuration was reloaded.
+    /// The configuration was reloaded. The standing is not part of it and stays.
     pub fn on_policy(&mut self, policy: Policy) {
-        self.policy = policy;
+        self.policy = Policy { standing: self.policy.standing, ..policy };
+    }
+
+    /// The calibration became stale, or is no longer.
+    pub const fn on_standing(&mut self, standing: Standing) {
+        self.policy.standing = standing;
+    }
+
+    /// Another calibration is in force, for tracks in flight too. Looks at strangers under the old one are dropped.
+    pub fn on_calibration(&mut self, calibration: Arc<Calibration>) {
+        self.calibration = calibration;
+        self.tracks.values_mut().for_each(|track| track.samples.clear());
+    }
+
+    /// What was counted since the last time.
+    pub fn take_counted(&mut self) -> Batch {
+        std::mem::take(&mut self.counted)
+    }
+
+    /// The calibration in force.
+    #[must_use]
+    pub const fn calibration(&self) -> &Arc<Calibration> {
+        &self.calibration
+    }
+
+    /// The policy in force, with its standing.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// A person voted.
@@ -169,7 +202,13 @@ impl Watcher {
         reviewer: &str,
         verdict: Verdict,
     ) -> Result<Vec<Action>, VoteRefused> {
-        Ok(journal([self.alerts.vote(now, alert, reviewer, verdict)?]))
+        let event = self.alerts.vote(now, alert, reviewer, verdict)?;
+        match event.after.stage {
+            Stage::Confirmed => self.counted.confirmed += 1,
+            Stage::Rejected => self.counted.rejected += 1,
+            Stage::Candidate | Stage::MachineConfirmed | Stage::Expired | Stage::Withdrawn => {}
+        }
+        Ok(journal([event]))
     }
 
     /// Open alerts.
@@ -232,7 +271,14 @@ impl Watcher {
         }
         let judged = bench.judge(&track.primary, self.policy.lists_of(&key.0), self.policy.looks.len());
         track.last_judgement = Some(judged.outcome.clone());
-        let Judgement { outcome: Outcome::Identified { person, evidence }, best: Some((member, _)) } = judged else {
+        if self.policy.counts_strangers {
+            let sample = bench.sample(&track.primary, self.policy.lists_of(&key.0), &judged, key.1.0);
+            // Two looks may share a row; a row counts each track once.
+            let new = sample.filter(|sample| track.samples.iter().all(|other| other.row != sample.row));
+            track.samples.extend(new);
+        }
+        let Judgement { outcome: Outcome::Identified { person, evidence }, best: Some((member, _)), .. } = judged
+        else {
             return;
         };
         let delay = track.first_usable.map_or(Duration::ZERO, |first| stamp.mono.since(first));
@@ -245,6 +291,9 @@ impl Watcher {
             looks_done: 0,
             settled: false,
         });
+        if self.policy.mode_of(&key.0) == Mode::Shadow {
+            return;
+        }
         let already = self.alerts.open(&key.0, &person).is_some_and(|open| open.track != key.1);
         if already {
             out.extend(self.confirm(now, &key.0, &member, evidence));
@@ -304,15 +353,34 @@ impl Watcher {
     }
 
     fn confirm(&mut self, now: Now, camera: &CameraId, member: &Member, evidence: EvidenceRecord) -> Vec<Action> {
+        if !self.policy.standing.confirms || self.policy.mode_of(camera) == Mode::Shadow {
+            return Vec::new();
+        }
         let Some(policy) = self.policy.lists.get(&member.list) else { return Vec::new() };
         journal(self.alerts.independent(now, camera, &member.person, policy, evidence))
     }
 
     fn end_track(&mut self, key: &Key) -> Option<Action> {
-        let track = self.tracks.remove(key)?;
+        let mut track = self.tracks.remove(key)?;
         let bench = Bench { gallery: &self.gallery, calibration: &self.calibration, policy: &self.policy };
         let lists = self.policy.lists_of(&key.0);
-        Some(Action::Verdict(Box::new(track.verdict(key, &bench, lists))))
+        let judged = !track.samples.is_empty();
+        let candidate = track.accused.is_some();
+        let samples = std::mem::take(&mut track.samples);
+        let mut verdict = track.verdict(key, &bench, lists);
+        // Identified, or accused and then cleared: somebody enrolled more likely than not, so no stranger.
+        if candidate || judged {
+            let traffic = self.counted.traffic.entry(key.0.clone()).or_default();
+            traffic.candidates += u64::from(candidate);
+            traffic.strangers += u64::from(!candidate);
+        }
+        if !candidate {
+            samples.iter().for_each(|sample| self.counted.rows.entry(sample.row).or_default().add(sample));
+        }
+        if self.policy.mode_of(&key.0) == Mode::Shadow && matches!(verdict.outcome, Outcome::Identified { .. }) {
+            verdict.outcome = Outcome::NotDecidable(Undecidable::ShadowMode);
+        }
+        Some(Action::Verdict(Box::new(verdict)))
     }
 }
 
@@ -342,6 +410,7 @@ impl Track {
             looks_done: 0,
             accused: None,
             last_judgement: None,
+            samples: Vec::new(),
         }
     }
 
@@ -388,4 +457,8 @@ impl Track {
 
 #[cfg(test)]
 #[path = "watcher_tests.rs"]
-mod tests;
+pub(crate) mod tests;
+
+#[cfg(test)]
+#[path = "watcher_shadow_tests.rs"]
+mod shadow_tests;

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 const PEOPLE: [&str; 3] = ["ann", "bob", "cat"];
 
 /// A face of this cosine to a person's prototype and 0 to everybody else's.
-fn like(person: &str, cosine: f32) -> Embedding {
+pub(super) fn like(person: &str, cosine: f32) -> Embedding {
     let mut values = [0.0_f32; 8];
     let axis = PEOPLE.iter().position(|name| *name == person).expect("one of the three");
     values[axis] = cosine;
@@ -20,10 +20,11 @@ fn like(person: &str, cosine: f32) -> Embedding {
     Embedding::try_new(&values).expect("finite")
 }
 
-fn policy(confirm: ConfirmBy) -> Policy {
+pub(crate) fn policy(confirm: ConfirmBy) -> Policy {
     let list = ListId::try_new("staff").expect("name");
-    let cameras = ["gate", "yard"]
-        .map(|name| (CameraId::try_new(name).expect("name"), CameraPolicy { lists: vec![list.clone()] }));
+    let cameras = ["gate", "yard"].map(|name| {
+        (CameraId::try_new(name).expect("name"), CameraPolicy { lists: vec![list.clone()], mode: Mode::Live })
+    });
     Policy {
         looks: vec![3, 6, 12],
         confirm_looks: vec![3, 6],
@@ -45,11 +46,21 @@ fn policy(confirm: ConfirmBy) -> Policy {
         )]
         .into(),
         cameras: cameras.into(),
+        counts_strangers: true,
+        standing: Standing::default(),
     }
 }
 
-struct World {
-    watcher: Watcher,
+/// The three.
+pub(crate) fn enrolled() -> Gallery {
+    let list = ListId::try_new("staff").expect("name");
+    let members = PEOPLE
+        .map(|name| (Member { person: PersonId::try_new(name).expect("name"), list: list.clone() }, like(name, 1.0)));
+    Gallery::try_new(1, "feed", members).expect("a gallery")
+}
+
+pub(super) struct World {
+    pub(super) watcher: Watcher,
     at_ms: u64,
     sequence: u64,
     alerts: Vec<(Stage, String)>,
@@ -58,13 +69,8 @@ struct World {
 }
 
 impl World {
-    fn new(confirm: ConfirmBy) -> Self {
-        let list = ListId::try_new("staff").expect("name");
-        let members = PEOPLE.map(|name| {
-            (Member { person: PersonId::try_new(name).expect("name"), list: list.clone() }, like(name, 1.0))
-        });
-        let gallery = Gallery::try_new(1, "feed", members).expect("a gallery");
-        let watcher = Watcher::new(policy(confirm), Arc::new(gallery), Arc::new(plain()), 1);
+    pub(super) fn new(confirm: ConfirmBy) -> Self {
+        let watcher = Watcher::new(policy(confirm), Arc::new(enrolled()), Arc::new(plain()), 1);
         Self { watcher, at_ms: 1000, sequence: 0, alerts: Vec::new(), verdicts: Vec::new(), delays: Vec::new() }
     }
 
@@ -83,11 +89,17 @@ impl World {
     }
 
     /// Shows one face on one track for a while at five frames a second.
-    fn show(&mut self, camera: &str, track: u64, embedding: &Result<Embedding, Unfit>, for_ms: u64) -> &mut Self {
+    pub(super) fn show(
+        &mut self,
+        camera: &str,
+        track: u64,
+        embedding: &Result<Embedding, Unfit>,
+        for_ms: u64,
+    ) -> &mut Self {
         self.show_px(camera, track, embedding, for_ms, 12.0)
     }
 
-    fn show_px(
+    pub(super) fn show_px(
         &mut self,
         camera: &str,
         track: u64,
@@ -125,21 +137,21 @@ impl World {
         self
     }
 
-    fn wait(&mut self, ms: u64) -> &mut Self {
+    pub(super) fn wait(&mut self, ms: u64) -> &mut Self {
         self.at_ms += ms;
         let actions = self.watcher.on_tick(self.now());
         self.take(actions);
         self
     }
 
-    fn expect(&mut self, alerts: &[(Stage, &str)]) -> &mut Self {
+    pub(super) fn expect(&mut self, alerts: &[(Stage, &str)]) -> &mut Self {
         let seen: Vec<_> = self.alerts.drain(..).collect();
         let seen: Vec<_> = seen.iter().map(|(stage, person)| (*stage, person.as_str())).collect();
         assert_eq!(seen, alerts, "at {} ms", self.at_ms);
         self
     }
 
-    fn verdict(&self) -> &Outcome {
+    pub(super) fn verdict(&self) -> &Outcome {
         &self.verdicts.last().expect("a verdict").outcome
     }
 }

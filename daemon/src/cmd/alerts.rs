@@ -198,6 +198,11 @@ pub fn told(event: &Value) -> String {
             field(event, "count")
         );
     }
+    if event["type"] == "calibration" {
+        let said = event["said"].as_str().map(|said| format!(": {said}")).unwrap_or_default();
+        let (id, state) = (field(event, "calibration-id"), field(event, "state").to_uppercase());
+        return format!("{}! calibration {id} is {state}{said}", field(event, "at"));
+    }
     let after = &event["after"];
     // Somebody on a watch list who has not been turned down is what the operator must not overlook.
     let settled = matches!(after["stage"].as_str(), Some("withdrawn" | "rejected" | "expired"));

@@ -1,6 +1,7 @@
 //! The command line: one verb a file.
 
 pub mod alerts;
+pub mod calibrate;
 pub mod check_config;
 pub mod client;
 pub mod evaluate;
@@ -47,6 +48,8 @@ enum Verb {
     Replay(replay::ReplayArgs),
     /// Measure with labelled photographs or clips what is found, what is missed and what it costs; write a report.
     Evaluate(evaluate::EvaluateArgs),
+    /// Fit the calibration to this site, and look after it.
+    Calibrate(calibrate::CalibrateArgs),
     /// The networks: hashes, contracts, licences.
     #[command(subcommand)]
     Models(models::ModelsVerb),
@@ -118,6 +121,7 @@ pub fn dispatch(cli: Cli) -> ExitCode {
         Verb::Alerts(verb) => alerts::run(config, verb),
         Verb::Replay(args) => replay::run(config, &args),
         Verb::Evaluate(args) => evaluate::run(config, &args),
+        Verb::Calibrate(args) => calibrate::run(config, &args),
         Verb::Models(verb) => models::run(config, verb),
     };
     match result {

@@ -51,7 +51,9 @@ pub struct ReplayArgs {
 pub fn run(config: &Path, args: &ReplayArgs) -> Result<(), Failure> {
     let settings = super::check_config::load(config)?;
     let mut loaded = Loaded::open(&settings)?;
-    let calibration = Arc::new(loaded.calibration()?);
+    let chosen = loaded.calibration_in_force()?;
+    chosen.refused.iter().for_each(|said| eprintln!("sekisho: {said}"));
+    let calibration = Arc::new(chosen.calibration);
     let mut eyes = loaded.eyes()?;
     let (camera, its) = viewpoint(&settings, args.camera.as_deref())?;
     let gallery = {
@@ -98,6 +100,7 @@ fn viewpoint(settings: &Settings, name: Option<&str>) -> Result<(CameraId, Camer
         source,
         credential: None,
         lists: settings.lists.keys().cloned().collect(),
+        mode: sekisho_logic::policy::Mode::Live,
         stall: Duration::from_secs(5),
         analysed_fps: settings.detect.analysed_fps,
         min_inter_eye_px: settings.detect.min_inter_eye_px,

@@ -51,7 +51,7 @@ fn print(status: &Value, cameras: &Value) {
         field(models, "device"),
         field(&models["embedder"], "usage"),
     ));
-    line(&format!("  calibration  {}", field(&status["calibration"], "id")));
+    calibration(&status["calibration"]);
     for threshold in status["thresholds"].as_array().into_iter().flatten() {
         line(&format!(
             "  list {:<8}target FPIR {} per mille per track, confirmed by {}",
@@ -59,6 +59,9 @@ fn print(status: &Value, cameras: &Value) {
             field(threshold, "target-fpir-per-mille"),
             field(threshold, "confirm"),
         ));
+    }
+    if let Some(list) = status["thresholds"].get(0) {
+        line(&threshold_table(list));
     }
     line(&format!("  gallery      {} people (revision {})", field(gallery, "people"), field(gallery, "revision")));
     line(&format!("  alerts open  {}", field(&status["alerts"], "open")));
@@ -72,6 +75,72 @@ fn print(status: &Value, cameras: &Value) {
     ));
     line("");
     line(&camera_table(cameras));
+}
+
+fn calibration(calibration: &Value) {
+    let age = calibration["age-days"].as_u64().map_or("date unknown".into(), |days| format!("{days} days old"));
+    let old = if calibration["old"] == true { ", OLD: calibrate again" } else { "" };
+    line(&format!("  calibration  {} ({}, {age}{old})", field(calibration, "id"), field(calibration, "source")));
+    if let Some(said) = calibration["refused"].as_str() {
+        line(&format!("  REFUSED      {said}"));
+    }
+    let stale = &calibration["stale"];
+    if stale.is_object() {
+        line(&format!(
+            "  STALE        since {}: {}; policy: {}",
+            field(stale, "since"),
+            field(stale, "said"),
+            field(stale, "on-drift")
+        ));
+        line("               calibrate again (`sekisho calibrate --from-shadow --install`) or take it as known");
+        line("               (`sekisho calibrate --acknowledge`)");
+    }
+    if calibration["counts-strangers"] == false {
+        line(
+            "               strangers are not counted ([shadow] enabled = false): drift of their scores is not noticed",
+        );
+    }
+    let target = &calibration["target"];
+    if target["by"] == "false-candidates-per-camera-day" {
+        line(&format!(
+            "  budget       {} false candidates a camera and day at {} strangers ({}, {} camera-days counted)",
+            field(target, "false-candidates-per-camera-day"),
+            field(target, "strangers-per-camera-day"),
+            field(target, "strangers-are"),
+            field(target, "camera-days-counted"),
+        ));
+    }
+}
+
+/// The thresholds of one list: a row a face size, a column a look.
+#[must_use]
+pub fn threshold_table(list: &Value) -> String {
+    let cells = list["by-size"].as_array().cloned().unwrap_or_default();
+    let mut frames: Vec<u64> = cells.iter().filter_map(|cell| cell["frames"].as_u64()).collect();
+    frames.sort_unstable();
+    frames.dedup();
+    let mut sizes: Vec<(String, Vec<String>)> = Vec::new();
+    for cell in &cells {
+        let px = |name: &str| cell[name].as_f64().map_or(String::new(), |px| px.to_string());
+        let size = format!("{}-{} px", px("from-px"), px("to-px"));
+        let cosine = cell["cosine"].as_f64().map_or("not decidable".into(), |cosine| format!("{cosine:.3}"));
+        match sizes.last_mut().filter(|(last, _)| *last == size) {
+            Some((_, row)) => row.push(cosine),
+            None => sizes.push((size, vec![cosine])),
+        }
+    }
+    let rows: Vec<_> = sizes.into_iter().map(|(size, cosines)| [vec![size], cosines].concat()).collect();
+    let head: Vec<String> = frames.iter().map(|frames| format!("{frames} frames")).collect();
+    let first = format!("  cosine, {}", field(list, "list"));
+    let head: Vec<&str> = std::iter::once(first.as_str()).chain(head.iter().map(String::as_str)).collect();
+    let rows: Vec<Vec<String>> = rows
+        .into_iter()
+        .map(|mut row| {
+            row[0] = format!("  {}", row[0]);
+            row
+        })
+        .collect();
+    table(&head, &rows)
 }
 
 /// One row a camera.

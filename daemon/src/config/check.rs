@@ -58,6 +58,14 @@ fn quality_and_track(settings: &Settings, findings: &mut Findings) {
 
 fn decide(settings: &Settings, findings: &mut Findings) {
     let (decide, track) = (&settings.decide, &settings.track);
+    let both = ["target-fpir-per-mille", "false-candidates-per-camera-day"];
+    if decide.per_camera_day.is_some() && both.iter().all(|key| findings.is_written("decide", key)) {
+        findings.contradiction(
+            &both.map(|key| ("decide", key)),
+            "both say how many strangers may become a candidate".to_owned(),
+            "leave one of the two out; the rate follows from the budget, or is given".to_owned(),
+        );
+    }
     if decide.not_enrolled_llr_max > decide.withdraw_llr_max {
         findings.contradiction(
             &[("decide", "not-enrolled-llr-max"), ("decide", "withdraw-llr-max")],

@@ -6,7 +6,7 @@ use sekisho_logic::id::CameraId;
 /// The way from one configuration to another. Empty when both mean the same.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct ReloadPlan {
-    /// Thresholds, lists, tracks or the lists a camera is compared with: a new policy for the decide loop.
+    /// Thresholds, lists, tracks, shadow mode, drift, or what a camera is compared with: a new policy for the decide loop.
     pub policy: Change,
     /// Frame rates, sizes, quality floors: new numbers for the vision workers.
     pub vision: Change,
@@ -70,7 +70,7 @@ fn same_stream(old: &CameraSettings, new: &CameraSettings) -> bool {
 #[must_use]
 pub fn diff(old: &Settings, new: &Settings) -> ReloadPlan {
     let lists_of = |settings: &Settings| -> Vec<_> {
-        enabled(settings).map(|(id, camera)| (id.clone(), camera.lists.clone())).collect()
+        enabled(settings).map(|(id, camera)| (id.clone(), camera.lists.clone(), camera.mode)).collect()
     };
     let analysis_of = |settings: &Settings| -> Vec<_> {
         enabled(settings).map(|(id, camera)| (id.clone(), camera.analysed_fps, camera.min_inter_eye_px)).collect()
@@ -81,8 +81,8 @@ pub fn diff(old: &Settings, new: &Settings) -> ReloadPlan {
     };
     ReloadPlan {
         policy: Change::of(
-            &(&old.decide, &old.lists, &old.track, lists_of(old)),
-            &(&new.decide, &new.lists, &new.track, lists_of(new)),
+            &(&old.decide, &old.lists, &old.track, &old.shadow, &old.drift, lists_of(old)),
+            &(&new.decide, &new.lists, &new.track, &new.shadow, &new.drift, lists_of(new)),
         ),
         vision: Change::of(
             &(&old.detect, &old.quality, &old.track, analysis_of(old)),

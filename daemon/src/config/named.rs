@@ -2,11 +2,9 @@
 
 use super::problem::Findings;
 use super::raw::{Raw, RawTable, kind, shown};
-use super::read::{FPIR_PER_MILLE, FPS, INTER_EYE_PX, table};
+use super::read::{FPIR_PER_MILLE, FPS, INTER_EYE_PX, MODES, table};
 use super::reader::{ABSOLUTE_PATH, Reader, absolute_path};
-use super::settings::{
-    CameraSettings, DecideSettings, DetectSettings, ListSettings, Purpose, SinkKind, SinkName, SinkSettings,
-};
+use super::settings::{CameraSettings, DetectSettings, ListSettings, Mode, Purpose, SinkKind, SinkName, SinkSettings};
 use super::{credentials, suggest};
 use sekisho_camera::source::{Pace, Repeat, Source, Transport};
 use sekisho_logic::id::{CameraId, ListId};
@@ -56,19 +54,19 @@ fn sections<'r, 't, N>(
 }
 
 /// The lists of the file, and the two that are always there.
-pub(super) fn lists(raw: &Raw<'_>, findings: &mut Findings, decide: &DecideSettings) -> BTreeMap<ListId, ListSettings> {
+pub(super) fn lists(raw: &Raw<'_>, findings: &mut Findings) -> BTreeMap<ListId, ListSettings> {
     let mut lists = BTreeMap::new();
     for named in sections(raw, findings, "lists", |text| ListId::try_new(text).ok()) {
         let mut reader =
             Reader::new(raw, findings, (&named.full, pattern_of_list(&named.name)), named.line, Some(named.table));
-        let list = list(&mut reader, &named.name, decide);
+        let list = list(&mut reader, &named.name);
         reader.finish();
         lists.insert(named.name, list);
     }
     for name in ["staff", "watch"].into_iter().filter_map(|name| ListId::try_new(name).ok()) {
         let full = format!("lists.{name}");
         let mut reader = Reader::new(raw, findings, (&full, pattern_of_list(&name)), 1, None);
-        let list = list(&mut reader, &name, decide);
+        let list = list(&mut reader, &name);
         lists.entry(name).or_insert(list);
     }
     lists
@@ -83,18 +81,20 @@ fn pattern_of_list(name: &ListId) -> &'static str {
     }
 }
 
-fn list(reader: &mut Reader<'_, '_>, name: &ListId, decide: &DecideSettings) -> ListSettings {
+fn list(reader: &mut Reader<'_, '_>, name: &ListId) -> ListSettings {
     let (purpose, confirm) = match name.as_str() {
         "staff" => (Purpose::EntryLog, ConfirmBy::Machine),
         _ => (Purpose::Watch, ConfirmBy::Human),
     };
     let purposes = [("entry-log", Purpose::EntryLog), ("watch", Purpose::Watch)];
     let confirms = [("machine", ConfirmBy::Machine), ("human", ConfirmBy::Human), ("two-person", ConfirmBy::TwoPerson)];
+    let own = reader.has("target-fpir-per-mille");
+    let own_fpir = reader.number_or("target-fpir-per-mille", FPIR_PER_MILLE, 1.0) / 1000.0;
     ListSettings {
         purpose: reader.choice("purpose", &purposes, purpose),
         confirm: reader.choice("confirm", &confirms, confirm),
         vote_expires: reader.seconds("vote-expires-s", (10, 604_800), 900),
-        target_fpir: reader.number_or("target-fpir-per-mille", FPIR_PER_MILLE, decide.target_fpir * 1000.0) / 1000.0,
+        own_fpir: own.then_some(own_fpir),
     }
 }
 
@@ -103,11 +103,12 @@ pub(super) fn cameras(
     raw: &Raw<'_>,
     findings: &mut Findings,
     detect: &DetectSettings,
+    mode: Mode,
 ) -> BTreeMap<CameraId, CameraSettings> {
     let mut cameras = BTreeMap::new();
     for named in sections(raw, findings, "cameras", |text| CameraId::try_new(text).ok()) {
         let mut reader = Reader::new(raw, findings, (&named.full, "cameras.NAME"), named.line, Some(named.table));
-        let camera = camera(&mut reader, detect);
+        let camera = camera(&mut reader, detect, mode);
         reader.finish();
         if let Some(camera) = camera {
             cameras.insert(named.name, camera);
@@ -116,7 +117,7 @@ pub(super) fn cameras(
     cameras
 }
 
-fn camera(reader: &mut Reader<'_, '_>, detect: &DetectSettings) -> Option<CameraSettings> {
+fn camera(reader: &mut Reader<'_, '_>, detect: &DetectSettings, mode: Mode) -> Option<CameraSettings> {
     let source = reader.required("source", SOURCES, source);
     let transports = [("tcp", Transport::Tcp), ("udp", Transport::Udp)];
     let paces = [("real-time", Pace::RealTime), ("as-fast-as-possible", Pace::AsFastAsPossible)];
@@ -147,6 +148,7 @@ fn camera(reader: &mut Reader<'_, '_>, detect: &DetectSettings) -> Option<Camera
     }
     Some(CameraSettings {
         enabled: reader.flag("enabled", true),
+        mode: reader.choice_or("mode", &MODES, mode),
         credential,
         lists,
         stall: reader.millis("stall-ms", (500, 300_000), 5000),

@@ -4,16 +4,17 @@ use super::problem::Findings;
 use super::raw::{Raw, RawTable, kind, shown};
 use super::reader::{ABSOLUTE_PATH, Reader, absolute_path};
 use super::settings::{
-    DaemonSettings, DecideSettings, DetectSettings, LogLevel, ModelSettings, Motion, QualitySettings, Settings,
-    StoreSettings, TrackSettings,
+    DaemonSettings, DecideSettings, DetectSettings, DriftSettings, LogLevel, Mode, ModelSettings, Motion, OnDrift,
+    QualitySettings, Settings, ShadowSettings, StoreSettings, TrackSettings,
 };
 use super::suggest::nearest;
 use super::{credentials, named};
 use std::path::PathBuf;
 
 /// The sections, in the order of the shipped file. The last three hold named sections.
-const SECTIONS: [&str; 10] =
-    ["daemon", "models", "store", "detect", "quality", "track", "decide", "lists", "cameras", "sinks"];
+const SECTIONS: [&str; 12] = [
+    "daemon", "models", "store", "detect", "quality", "track", "decide", "shadow", "drift", "lists", "cameras", "sinks",
+];
 
 /// `sun_path` of a Unix socket address holds 108 bytes with its final zero.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -24,13 +25,15 @@ pub(super) fn settings(raw: &Raw<'_>, findings: &mut Findings) -> Settings {
     let daemon = read(raw, findings, "daemon", daemon);
     let detect = read(raw, findings, "detect", detect);
     let decide = read(raw, findings, "decide", decide);
-    let lists = named::lists(raw, findings, &decide);
+    let lists = named::lists(raw, findings);
     Settings {
         models: read(raw, findings, "models", models),
         store: read(raw, findings, "store", |reader| store(reader, &daemon)),
         quality: read(raw, findings, "quality", quality),
         track: read(raw, findings, "track", track),
-        cameras: named::cameras(raw, findings, &detect),
+        shadow: read(raw, findings, "shadow", shadow),
+        drift: read(raw, findings, "drift", drift),
+        cameras: named::cameras(raw, findings, &detect, decide.mode),
         sinks: named::sinks(raw, findings),
         daemon,
         detect,
@@ -192,13 +195,40 @@ fn track(reader: &mut Reader<'_, '_>) -> TrackSettings {
     }
 }
 
+/// The words for what candidates come to.
+pub(super) const MODES: [(&str, Mode); 2] = [("live", Mode::Live), ("shadow", Mode::Shadow)];
+
+fn shadow(reader: &mut Reader<'_, '_>) -> ShadowSettings {
+    ShadowSettings {
+        enabled: reader.flag("enabled", true),
+        // Less than a fortnight says little about a site; after a year it is another site.
+        keep_days: reader.number("keep-days", (14, 366), 90),
+    }
+}
+
+fn drift(reader: &mut Reader<'_, '_>) -> DriftSettings {
+    let policies = [OnDrift::Warn, OnDrift::Tighten, OnDrift::SuspendConfirmation];
+    DriftSettings {
+        on_drift: reader.choice("on-drift", &policies.map(|policy| (policy.as_str(), policy)), OnDrift::Tighten),
+        // With fewer than a hundred only the coarsest change shows.
+        window_tracks: reader.number("window-tracks", (100, 100_000), 500),
+        rejected_borne: reader.number("rejected-per-mille", (1.0, 900.0), 200.0) / 1000.0,
+        old_after_days: reader.number("old-after-days", (30, 3660), 365),
+    }
+}
+
 fn decide(reader: &mut Reader<'_, '_>) -> DecideSettings {
     // Fusion stops at 32 frames, so a look beyond that would never come.
     let frames = (1, 32);
     // Beyond +-50 a log likelihood ratio says more than all calibration data in the world could support.
     let llr = (-50.0, 50.0);
+    // Once a minute at the most; 0 is none given.
+    let budget = reader.number("false-candidates-per-camera-day", (0.0, 1440.0), 0.0);
     DecideSettings {
+        mode: reader.choice("mode", &MODES, Mode::Live),
         target_fpir: reader.number("target-fpir-per-mille", FPIR_PER_MILLE, 1.0) / 1000.0,
+        per_camera_day: (budget > 0.0).then_some(budget),
+        strangers_per_camera_day: reader.number("strangers-per-camera-day", (1.0, 1e6), 500.0),
         looks: reader.ascending("candidate-looks-frames", frames, &[3, 6, 12, 24]),
         confirm_looks: reader.ascending("confirm-looks-frames", frames, &[3, 6, 12]),
         runner_up_llr_min: reader.number("runner-up-llr-min", (0.0, 50.0), 2.0),

@@ -213,6 +213,18 @@ impl<'r, 't> Reader<'r, 't> {
         let allowed = format!("allowed is {}", words.join(" or "));
         let shown_default = choices.iter().find(|(_, meaning)| *meaning == default).map(|(word, _)| quoted(word));
         self.knows(key, shown_default, &allowed);
+        self.chosen(key, choices, default, allowed)
+    }
+
+    /// One of a few words; without it `inherited` is in force.
+    pub(super) fn choice_or<T: Copy>(&mut self, key: &'static str, choices: &Choices<T>, inherited: T) -> T {
+        let words: Vec<String> = choices.iter().map(|(word, _)| quoted(word)).collect();
+        let allowed = format!("allowed is {}", words.join(" or "));
+        self.knows(key, None, &allowed);
+        self.chosen(key, choices, inherited, allowed)
+    }
+
+    fn chosen<T: Copy>(&mut self, key: &'static str, choices: &Choices<T>, default: T, allowed: String) -> T {
         let Some(text) = self.text_from(key, &allowed) else { return default };
         if let Some((_, meaning)) = choices.iter().find(|(word, _)| *word == text) {
             return *meaning;

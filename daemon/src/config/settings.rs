@@ -4,7 +4,7 @@
 use sekisho_camera::source::Source;
 use sekisho_logic::id::{CameraId, ListId};
 use sekisho_logic::policy::ConfirmBy;
-pub use sekisho_logic::policy::Purpose;
+pub use sekisho_logic::policy::{Mode, OnDrift, Purpose};
 use sekisho_logic::record::Stage;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,6 +28,10 @@ pub struct Settings {
     pub track: TrackSettings,
     /// `[decide]`
     pub decide: DecideSettings,
+    /// `[shadow]`
+    pub shadow: ShadowSettings,
+    /// `[drift]`
+    pub drift: DriftSettings,
     /// `[lists.NAME]`; `staff` and `watch` are always there.
     pub lists: BTreeMap<ListId, ListSettings>,
     /// `[cameras.NAME]`
@@ -169,8 +173,14 @@ pub struct TrackSettings {
 /// From scores to candidates.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DecideSettings {
+    /// Whether candidates become alerts. See [`CameraSettings::mode`].
+    pub mode: Mode,
     /// Share of strangers' tracks that may become a candidate, 0..1 (the file says per mille).
     pub target_fpir: f64,
+    /// False candidates a camera and day; where it is given, `target_fpir` follows from it.
+    pub per_camera_day: Option<f64>,
+    /// Strangers a camera and day, as long as they have not been counted.
+    pub strangers_per_camera_day: f64,
     /// Frame counts at which a track is judged, ascending.
     pub looks: Vec<u32>,
     /// Frame counts at which the disjoint confirming frames are judged, ascending.
@@ -187,6 +197,28 @@ pub struct DecideSettings {
     pub candidate_expires: Duration,
 }
 
+/// Counting strangers' scores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShadowSettings {
+    /// Whether they are counted.
+    pub enabled: bool,
+    /// Counts older than this are forgotten.
+    pub keep_days: u32,
+}
+
+/// Noticing that the calibration no longer fits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DriftSettings {
+    /// What a stale calibration does to deciding.
+    pub on_drift: OnDrift,
+    /// Strangers' tracks a row of the calibration gathers before it is tested.
+    pub window_tracks: u32,
+    /// Share of voted alerts that people may reject, 0..1 (the file says per mille).
+    pub rejected_borne: f64,
+    /// A calibration older than this is called old.
+    pub old_after_days: u32,
+}
+
 /// One list of people and its policy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListSettings {
@@ -196,8 +228,8 @@ pub struct ListSettings {
     pub confirm: ConfirmBy,
     /// How long an alert waits for votes.
     pub vote_expires: Duration,
-    /// Share of strangers' tracks that may become a candidate of this list, 0..1.
-    pub target_fpir: f64,
+    /// Share of strangers' tracks that may become a candidate of this list, 0..1; `None`: the general rate is in force.
+    pub own_fpir: Option<f64>,
 }
 
 /// One camera, with the general settings already filled in.
@@ -211,6 +243,8 @@ pub struct CameraSettings {
     pub credential: Option<String>,
     /// Lists its faces are compared with.
     pub lists: Vec<ListId>,
+    /// Whether its candidates become alerts.
+    pub mode: Mode,
     /// A camera that sends no frame for this long is taken down and reconnected.
     pub stall: Duration,
     /// Frames per second that are looked at.

@@ -71,7 +71,7 @@ fn every_kind_of_value_is_read() {
     assert_eq!(settings.decide.visit_gap, Duration::from_secs(90));
     let banned = &settings.lists[&list("banned")];
     assert_eq!((banned.confirm, banned.purpose), (ConfirmBy::TwoPerson, Purpose::Watch));
-    assert!((banned.target_fpir - 0.0002).abs() < 1e-12);
+    assert!((banned.own_fpir.expect("its own") - 0.0002).abs() < 1e-12);
     let gate = &settings.cameras[&camera("gate")];
     assert!(matches!(&gate.source, Source::Rtsp { url, transport: Transport::Udp, credential: None }
         if url.host() == "gate.local" && url.port() == 8322));
@@ -301,6 +301,24 @@ fn a_reload_touches_only_what_changed() {
     assert_eq!(diff(&good(&sink("/b")), &good("")), ReloadPlan { sinks_removed: name(), ..ReloadPlan::default() });
 }
 
+#[test]
+fn a_budget_of_false_candidates_stands_in_for_the_rate_and_not_beside_it() {
+    assert_eq!(good("").decide.per_camera_day, None);
+    assert_eq!(good("[decide]\nfalse-candidates-per-camera-day = 0.5\n").decide.per_camera_day, Some(0.5));
+    let said = complaint("[decide]\ntarget-fpir-per-mille = 1.0\nfalse-candidates-per-camera-day = 0.5\n");
+    assert!(said.contains("both say how many strangers"), "{said}");
+}
+
+#[test]
+fn a_camera_is_in_shadow_mode_by_itself_or_with_all_others() {
+    let mode = |text: &str| good(text).cameras[&camera("gate")].mode;
+    assert_eq!(mode(GATE), super::settings::Mode::Live);
+    assert_eq!(mode(&format!("{GATE}mode = \"shadow\"\n")), super::settings::Mode::Shadow);
+    let all = format!("[decide]\nmode = \"shadow\"\n{GATE}");
+    assert_eq!(mode(&all), super::settings::Mode::Shadow);
+    assert_eq!(mode(&format!("{all}mode = \"live\"\n")), super::settings::Mode::Live);
+}
+
 /// Another valid value than the default of `key`.
 fn other_value(key: &KeyInfo) -> Option<String> {
     let default = key.default.as_deref()?;
@@ -316,6 +334,10 @@ fn other_value(key: &KeyInfo) -> Option<String> {
         "purpose" => if default == "\"watch\"" { "\"entry-log\"" } else { "\"watch\"" }.to_owned(),
         "confirm" => "\"two-person\"".to_owned(),
         "log-level" => "\"trace\"".to_owned(),
+        "mode" => "\"shadow\"".to_owned(),
+        "on-drift" => "\"warn\"".to_owned(),
+        "enabled" => "false".to_owned(),
+        "false-candidates-per-camera-day" => "0.5".to_owned(),
         _ => default.parse::<f64>().ok().map(|number| {
             let other = if number < 0.0 { number - 1.0 } else { number + number / 50.0 };
             if default.contains('.') { format!("{other:?}") } else { format!("{}", number + 10.0) }

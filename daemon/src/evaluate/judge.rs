@@ -13,7 +13,7 @@ use sekisho_logic::geometry::{Point, Rect};
 use sekisho_logic::id::{CameraId, ListId, PersonId, TrackId};
 use sekisho_logic::judge::Bench;
 use sekisho_logic::outcome::{Outcome, Undecidable};
-use sekisho_logic::policy::{CameraPolicy, Policy};
+use sekisho_logic::policy::{CameraPolicy, Mode, Policy};
 use sekisho_logic::record::Stage;
 use sekisho_logic::time::{Mono, Now, WallMs};
 use sekisho_logic::watcher::{Action, Watcher};
@@ -115,7 +115,7 @@ impl Court {
         targets: Vec<f64>,
     ) -> Result<Self, Failure> {
         let camera = CameraId::try_new("measured").map_err(Failure::no)?;
-        policy.cameras.insert(camera.clone(), CameraPolicy { lists: vec![list.clone()] });
+        policy.cameras.insert(camera.clone(), CameraPolicy { lists: vec![list.clone()], mode: Mode::Live });
         let people: Vec<PersonId> = (0..enrolled.len())
             .map(|at| PersonId::try_new(&format!("p{at}")))
             .collect::<Result<_, _>>()
@@ -334,9 +334,10 @@ mod tests {
             impostor_identities: 500,
             impostor_mean: 0.0,
             impostor_std: 0.1,
+            site_count: None,
             llr_slope: 50.0,
             llr_offset: -12.5,
-            tail: tail.iter().map(|&(fmr, cosine)| RawTail { fmr, cosine, extrapolated: false }).collect(),
+            tail: tail.iter().map(|&(fmr, cosine)| RawTail::counted(fmr, cosine)).collect(),
         };
         let raw = RawCalibration {
             format: 1,
@@ -344,6 +345,9 @@ mod tests {
             model_digest: "feed".into(),
             preprocessing: "1".into(),
             source: String::new(),
+            date: None,
+            source_kind: None,
+            prior_id: None,
             bin: vec![RawBin { inter_eye_px_min: 8.0, inter_eye_px_max: None, frames: vec![row] }],
         };
         Arc::new(Calibration::try_new(raw).expect("a valid table"))

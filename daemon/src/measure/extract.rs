@@ -95,6 +95,7 @@ impl<'a> Measurer<'a> {
             source,
             credential: None,
             lists: settings.lists.keys().cloned().collect(),
+            mode: sekisho_logic::policy::Mode::Live,
             stall: Duration::from_secs(5),
             analysed_fps: settings.detect.analysed_fps,
             min_inter_eye_px: settings.detect.min_inter_eye_px,

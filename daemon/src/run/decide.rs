@@ -3,14 +3,17 @@
 //! It takes orders, asks the watcher, and does what the watcher says. It never waits for anything but the next order:
 //! events the store cannot take at the moment stay here, in order, in a bounded queue.
 
+use super::counter::Counter;
 use crate::notify::{Beat, Pulse};
-use crate::status::board::{Board, DecideView};
+use crate::status::board::{Board, DecideView, InForceView};
 use crate::status::wire;
+use sekisho_logic::calibration::Calibration;
 use sekisho_logic::face::FrameFaces;
 use sekisho_logic::gallery::Gallery;
 use sekisho_logic::id::CameraId;
-use sekisho_logic::policy::Policy;
+use sekisho_logic::policy::{Policy, Standing};
 use sekisho_logic::record::{AlertEvent, AlertId, AlertRecord, Verdict};
+use sekisho_logic::thresholds;
 use sekisho_logic::time::{Clock, Mono};
 use sekisho_logic::watcher::{Action, Watcher};
 use std::collections::VecDeque;
@@ -44,6 +47,10 @@ pub enum Order {
     Gallery(Arc<Gallery>),
     /// The configuration was reloaded.
     Policy(Box<Policy>),
+    /// Another calibration is in force.
+    Calibration(Arc<Calibration>),
+    /// The calibration became stale, or is no longer.
+    Standing(Standing),
     /// A person votes. The answer is the event to wait for in the journal.
     Vote {
         /// On which alert.
@@ -86,13 +93,15 @@ pub struct DecideLoop<J> {
     pub pulse: Arc<Pulse>,
     /// Whether the service manager watches.
     pub watchdog: Option<Duration>,
+    /// Where counts of strangers go.
+    pub counter: Arc<Counter>,
 }
 
 impl<J: Journal> DecideLoop<J> {
     /// Runs until told to stop or nobody is left to give orders.
     pub fn run(mut self, open: Vec<(AlertRecord, u32)>) {
         let beat = self.pulse.register("decide", self.clock.now().mono);
-        let mut held = Held::default();
+        let mut held = Held { in_force: self.in_force(), ..Held::default() };
         let actions = self.watcher.restore(self.clock.now(), open);
         self.act(actions, &mut held);
         let mut last_tick = Mono::default();
@@ -108,12 +117,14 @@ impl<J: Journal> DecideLoop<J> {
                 last_tick = now.mono;
                 let actions = self.watcher.on_tick(now);
                 self.act(actions, &mut held);
+                self.counter.put(&self.watcher.take_counted());
                 self.pin(&held);
                 self.feed_watchdog(&beat, now.mono);
             }
             held.flush(&self.journal);
         }
         held.flush(&self.journal);
+        self.counter.put(&self.watcher.take_counted());
         self.pin(&held);
         if !held.events.is_empty() {
             tracing::error!(
@@ -134,10 +145,24 @@ impl<J: Journal> DecideLoop<J> {
                     gallery.members().len(),
                     gallery.revision()
                 );
-                self.watcher.on_gallery(now, gallery)
+                let actions = self.watcher.on_gallery(now, gallery);
+                held.in_force = self.in_force();
+                actions
             }
             Order::Policy(policy) => {
                 self.watcher.on_policy(*policy);
+                held.in_force = self.in_force();
+                Vec::new()
+            }
+            Order::Calibration(calibration) => {
+                tracing::info!("calibration: {} is in force", calibration.id());
+                self.watcher.on_calibration(calibration);
+                held.in_force = self.in_force();
+                Vec::new()
+            }
+            Order::Standing(standing) => {
+                self.watcher.on_standing(standing);
+                held.in_force = self.in_force();
                 Vec::new()
             }
             Order::Vote { alert, reviewer, verdict, reply } => {
@@ -183,6 +208,16 @@ impl<J: Journal> DecideLoop<J> {
         }
     }
 
+    /// Rates and thresholds, reckoned anew when something they depend on changed.
+    fn in_force(&self) -> Arc<InForceView> {
+        let policy = self.watcher.policy();
+        let lists = policy.lists.iter().map(|(name, list)| (name.clone(), policy.target_fpir(name), list.confirm));
+        Arc::new(InForceView {
+            lists: lists.collect(),
+            thresholds: thresholds::in_force(policy, self.watcher.calibration(), self.watcher.gallery()),
+        })
+    }
+
     fn pin(&self, held: &Held) {
         let gallery = self.watcher.gallery();
         self.board.pin(DecideView {
@@ -193,6 +228,7 @@ impl<J: Journal> DecideLoop<J> {
             overflow_total: self.watcher.overflow_total(),
             journal_waiting: held.events.len(),
             journal_dropped_total: held.dropped_total,
+            in_force: Arc::clone(&held.in_force),
         });
     }
 
@@ -217,9 +253,10 @@ fn journalled(action: &Action) -> Option<&AlertEvent> {
     }
 }
 
-/// Alert events on their way to the store.
+/// Alert events on their way to the store, and what was reckoned for status.
 #[derive(Debug, Default)]
 struct Held {
+    in_force: Arc<InForceView>,
     events: VecDeque<AlertEvent>,
     dropped_total: u64,
 }

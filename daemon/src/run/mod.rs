@@ -2,16 +2,18 @@
 //!
 //! ```text
 //! start:  networks proven -> store open -> gallery, calibration -> decide, vision, sinks, socket -> cameras -> READY
-//! stop:   cameras, vision -> decide -> gallery watch -> sinks -> socket -> store -> networks
+//! stop:   cameras, vision -> decide -> gallery watch, calibration keeper -> sinks -> socket -> store -> networks
 //! ```
 //!
 //! Each arrow of the stop waits for what was before it, so that whatever a camera still showed is decided, and whatever
 //! was decided is written and told.
 
+pub mod counter;
 pub mod decide;
 pub mod fleet;
 pub mod gallery;
 pub mod journal;
+pub mod keeper;
 pub mod look;
 pub mod reload;
 mod start;
@@ -28,8 +30,9 @@ use crate::status::access::AccessRules;
 use crate::status::board::Board;
 use crate::status::routes::{App, router};
 use crate::status::server::{self, SocketCounts};
-use crate::status::view::Sources;
+use crate::status::view::{Facts, Sources};
 use crate::status::wire;
+use counter::Counter;
 use decide::Order;
 use fleet::Fleet;
 use journal::{StoreJournal, Subscriptions};
@@ -37,11 +40,10 @@ use sd_notify::NotifyState;
 use sekisho_logic::time::Clock;
 use sekisho_logic::watcher::Watcher;
 use sekisho_store::{CommittedEvent, InstanceLock, StoreHandle, StoreThread, WorkerSettings};
-use serde_json::{Value, json};
-use start::{Proven, Shared};
+use start::{Proven, Shared, Stoppable};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -64,14 +66,16 @@ pub struct Daemon {
     store: StoreHandle,
     orders: SyncSender<Order>,
     fleet: Arc<Fleet>,
-    sources: Arc<Sources>,
     subscriptions: Subscriptions,
     access: watch::Sender<AccessRules>,
     stop_socket: watch::Sender<bool>,
     sinks: Sinks,
     pulse: Arc<Pulse>,
     decide: JoinHandle<()>,
-    gallery: (Arc<AtomicBool>, JoinHandle<()>),
+    gallery: Stoppable,
+    keeper: Stoppable,
+    traffic: keeper::SharedTraffic,
+    in_force: Arc<RwLock<Settings>>,
     app: App,
     _lock: InstanceLock,
 }
@@ -131,23 +135,6 @@ fn access_rules(settings: &Settings) -> AccessRules {
     }
 }
 
-/// What status says about thresholds.
-fn thresholds(settings: &Settings) -> Value {
-    let policy = site::policy(settings);
-    let lists = policy.lists.iter().map(|(name, list)| {
-        json!({
-            "list": name,
-            "target-fpir-per-mille": list.target_fpir * 1000.0,
-            "confirm": match list.confirm {
-                sekisho_logic::policy::ConfirmBy::Machine => "machine",
-                sekisho_logic::policy::ConfirmBy::Human => "human",
-                sekisho_logic::policy::ConfirmBy::TwoPerson => "two-person",
-            },
-        })
-    });
-    Value::Array(lists.collect())
-}
-
 /// Committed events go to listeners and wake the sinks. Called on the store thread, so it must not wait.
 fn announce(alerts: broadcast::Sender<Arc<str>>, wakers: Wakers) -> impl FnMut(Vec<CommittedEvent>) + Send {
     move |committed| {
@@ -158,6 +145,26 @@ fn announce(alerts: broadcast::Sender<Arc<str>>, wakers: Wakers) -> impl FnMut(V
         for wake in wakers.read().unwrap_or_else(PoisonError::into_inner).values() {
             wake();
         }
+    }
+}
+
+/// What status reads from.
+fn sources(
+    facts: Facts,
+    board: &Arc<Board>,
+    clock: &Arc<dyn Clock>,
+    fleet: &Arc<Fleet>,
+    store: &StoreHandle,
+    counts: &Arc<SocketCounts>,
+) -> Sources {
+    let (fleet, store) = (Arc::clone(fleet), store.clone());
+    Sources {
+        facts,
+        board: Arc::clone(board),
+        clock: Arc::clone(clock),
+        cameras: Box::new(move || fleet.statuses()),
+        store: Box::new(move || store.health()),
+        socket: Arc::clone(counts),
     }
 }
 
@@ -180,35 +187,32 @@ impl Daemon {
 
         let (orders, inbox) = sync_channel(decide::ORDERS_MAX);
         let subscriptions = Subscriptions::new(RwLock::new(journal::subscriptions(&settings)));
-        let shared =
-            Shared { clock: &clock, store: &store, orders: &orders, board: &board, pulse: &pulse, verdicts: &verdicts };
+        let counter = Arc::<Counter>::default();
+        let shared = Shared {
+            clock: &clock,
+            store: &store,
+            orders: &orders,
+            board: &board,
+            pulse: &pulse,
+            verdicts: &verdicts,
+            counter: &counter,
+        };
         let watcher = Watcher::new(
             site::policy(&settings),
             Arc::clone(&proven.gallery),
-            Arc::new(proven.calibration),
+            Arc::new(proven.calibration.calibration.clone()),
             proven.run,
         );
         let journal = StoreJournal { store: store.clone(), subscriptions: Arc::clone(&subscriptions) };
         let decide = shared.decide(watcher, journal, inbox, proven.open)?;
         let gallery = shared.gallery(proven.network, proven.gallery_version, proven.gallery)?;
+        let (in_force, traffic) = (Arc::new(RwLock::new(settings.clone())), keeper::SharedTraffic::default());
+        board.pin_calibration(keeper::view(&proven.calibration, &settings, clock.now().wall));
+        let keeper = shared.keeper(proven.places, proven.calibration, &in_force, &traffic, &alerts)?;
         let fleet = Arc::new(Fleet::new(shared.workers(proven.eyes)?, Arc::clone(&clock)));
         let counts = Arc::new(SocketCounts::default());
-        let sources = Arc::new(Sources {
-            facts: proven.facts,
-            thresholds: RwLock::new(thresholds(&settings)),
-            board: Arc::clone(&board),
-            clock: Arc::clone(&clock),
-            cameras: {
-                let fleet = Arc::clone(&fleet);
-                Box::new(move || fleet.statuses())
-            },
-            store: {
-                let store = store.clone();
-                Box::new(move || store.health())
-            },
-            socket: Arc::clone(&counts),
-        });
-        let app = App { sources: Arc::clone(&sources), alerts, verdicts, orders: orders.clone(), store: store.clone() };
+        let sources = Arc::new(sources(proven.facts, &board, &clock, &fleet, &store, &counts));
+        let app = App { sources, alerts, verdicts, orders: orders.clone(), store: store.clone() };
         let (access, rules) = watch::channel(access_rules(&settings));
         let (stop_socket, stop) = watch::channel(false);
         tokio::spawn(server::serve(proven.listener, router(app.clone()), rules, counts, stop));
@@ -218,7 +222,6 @@ impl Daemon {
             store,
             orders,
             fleet,
-            sources,
             subscriptions,
             access,
             stop_socket,
@@ -226,6 +229,9 @@ impl Daemon {
             pulse,
             decide,
             gallery,
+            keeper,
+            traffic,
+            in_force,
             app,
             _lock: proven.lock,
         })
@@ -259,10 +265,12 @@ impl Daemon {
         if self.decide.join().is_err() {
             tracing::error!("the deciding loop panicked");
         }
-        self.gallery.0.store(true, Ordering::Relaxed);
-        self.gallery.1.thread().unpark();
-        if self.gallery.1.join().is_err() {
-            tracing::error!("the gallery thread panicked");
+        for (name, (stop, thread)) in [("gallery", self.gallery), ("calibration", self.keeper)] {
+            stop.store(true, Ordering::Relaxed);
+            thread.thread().unpark();
+            if thread.join().is_err() {
+                tracing::error!("the {name} thread panicked");
+            }
         }
         settle(&self.store, STORE_PATIENCE);
         self.sinks.stop_all();

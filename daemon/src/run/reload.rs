@@ -1,7 +1,8 @@
 //! SIGHUP: what can be applied without dropping a stream is applied; the rest is named and waits for a restart.
 
 use super::decide::Order;
-use super::{Daemon, access_rules, journal, thresholds};
+use super::keeper::strangers;
+use super::{Daemon, access_rules, journal};
 use crate::config::settings::Settings;
 use crate::config::{self, Change, ReloadPlan};
 use crate::notify;
@@ -30,9 +31,10 @@ impl Daemon {
         }
         if plan.policy == Change::Differs {
             // The loop empties its queue within milliseconds; it is gone only when everything stops.
-            let _gone = self.orders.send(Order::Policy(Box::new(site::policy(&new))));
-            *self.sources.thresholds.write().unwrap_or_else(PoisonError::into_inner) = thresholds(&new);
+            let (strangers, _) = strangers(&new, &self.traffic);
+            let _gone = self.orders.send(Order::Policy(Box::new(site::policy_at(&new, strangers))));
         }
+        *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = new.clone();
         if plan.access == Change::Differs {
             self.access.send_replace(access_rules(&new));
         }

@@ -1,29 +1,29 @@
 //! The two halves of a start: everything is proven first, then the threads are set going.
 
+use super::counter::Counter;
 use super::decide::{DecideLoop, Order};
 use super::fleet::WorkerHandle;
 use super::gallery::GalleryWatch;
 use super::journal::StoreJournal;
+use super::keeper::{Keeper, SharedTraffic};
 use super::vision::VisionWorker;
 use crate::cmd::Failure;
 use crate::config::Settings;
 use crate::eyes::{Loaded, OpenEyes};
 use crate::notify::{self, Pulse};
-use crate::site;
+use crate::site::{self, CalibrationPlaces, ChosenCalibration};
 use crate::status::board::Board;
 use crate::status::server;
 use crate::status::view::Facts;
 use sekisho_camera::slot::Signal;
-use sekisho_logic::calibration::Calibration;
 use sekisho_logic::gallery::Gallery;
 use sekisho_logic::record::AlertRecord;
 use sekisho_logic::time::{Clock, Now};
 use sekisho_logic::watcher::Watcher;
 use sekisho_store::{InstanceLock, LastRun, OpenAlert, RunInfo, Store, StoreHandle};
-use serde_json::json;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
 use tokio::sync::broadcast;
 
@@ -32,7 +32,8 @@ pub(super) struct Proven {
     pub(super) eyes: Vec<OpenEyes>,
     /// Digest and preprocessing of the embedder.
     pub(super) network: (String, String),
-    pub(super) calibration: Calibration,
+    pub(super) calibration: ChosenCalibration,
+    pub(super) places: CalibrationPlaces,
     pub(super) store: Store,
     pub(super) lock: InstanceLock,
     pub(super) listener: tokio::net::UnixListener,
@@ -47,7 +48,8 @@ impl Proven {
     /// Opens and checks everything.
     pub(super) fn prove(settings: &Settings, started: Now) -> Result<Self, Failure> {
         let mut loaded = Loaded::open(settings)?;
-        let calibration = loaded.calibration()?;
+        let places = loaded.calibration_places()?;
+        let calibration = places.choose()?;
         let eyes = (0..vision_workers(settings)).map(|_| loaded.eyes()).collect::<Result<Vec<_>, _>>()?;
         let mut store = site::open_store(settings)?;
         let lock = InstanceLock::acquire(&settings.daemon.state_dir).map_err(Failure::no)?;
@@ -59,17 +61,13 @@ impl Proven {
         let gallery_version = rows.version;
         let gallery = Arc::new(site::matcher_gallery(rows, &digest)?);
         let open = store.open_alerts().map_err(Failure::no)?;
-        let decidable = calibration.cells().filter(|(_, _, decidable)| *decidable).count();
-        let facts = Facts {
-            started,
-            models: loaded.about(),
-            calibration: json!({ "id": calibration.id(), "decidable-cells": decidable }),
-        };
+        let facts = Facts { started, models: loaded.about() };
         let clock_part = u32::try_from(started.wall.0.rem_euclid(0x0100_0000)).unwrap_or_default();
         Ok(Self {
             eyes,
             network: (digest, preprocessing),
             calibration,
+            places,
             store,
             lock,
             listener,
@@ -111,7 +109,11 @@ pub(super) struct Shared<'d> {
     pub(super) board: &'d Arc<Board>,
     pub(super) pulse: &'d Arc<Pulse>,
     pub(super) verdicts: &'d broadcast::Sender<Arc<str>>,
+    pub(super) counter: &'d Arc<Counter>,
 }
+
+/// A thread that runs until it is told to stop.
+pub(super) type Stoppable = (Arc<AtomicBool>, JoinHandle<()>);
 
 impl Shared<'_> {
     /// Starts the deciding loop.
@@ -131,6 +133,7 @@ impl Shared<'_> {
             verdicts: self.verdicts.clone(),
             pulse: Arc::clone(self.pulse),
             watchdog: notify::watchdog_interval(),
+            counter: Arc::clone(self.counter),
         };
         spawn("decide", move || decide.run(open))
     }
@@ -141,7 +144,7 @@ impl Shared<'_> {
         (model_digest, preprocessing): (String, String),
         version: i64,
         in_force: Arc<Gallery>,
-    ) -> Result<(Arc<AtomicBool>, JoinHandle<()>), Failure> {
+    ) -> Result<Stoppable, Failure> {
         let stop = Arc::new(AtomicBool::new(false));
         let watch = GalleryWatch {
             store: self.store.clone(),
@@ -155,6 +158,33 @@ impl Shared<'_> {
             beat: self.pulse.register("gallery", self.clock.now().mono),
         };
         Ok((stop, spawn("gallery", move || watch.run())?))
+    }
+
+    /// Starts the calibration's keeper.
+    pub(super) fn keeper(
+        &self,
+        places: CalibrationPlaces,
+        chosen: ChosenCalibration,
+        settings: &Arc<RwLock<Settings>>,
+        traffic: &SharedTraffic,
+        events: &broadcast::Sender<Arc<str>>,
+    ) -> Result<Stoppable, Failure> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let keeper = Keeper {
+            store: self.store.clone(),
+            orders: self.orders.clone(),
+            clock: Arc::clone(self.clock),
+            counter: Arc::clone(self.counter),
+            settings: Arc::clone(settings),
+            places,
+            chosen,
+            board: Arc::clone(self.board),
+            events: events.clone(),
+            traffic: Arc::clone(traffic),
+            stop: Arc::clone(&stop),
+            beat: self.pulse.register("calibration", self.clock.now().mono),
+        };
+        Ok((stop, spawn("calibration", move || keeper.run())?))
     }
 
     /// Starts one vision worker for each set of sessions.

@@ -3,11 +3,14 @@
 //! Everything here is a copy made for looking: nothing in the daemon decides by it.
 
 use sekisho_logic::face::Unfit;
-use sekisho_logic::id::CameraId;
+use sekisho_logic::id::{CameraId, ListId};
 use sekisho_logic::outcome::{Outcome, TrackVerdict, Undecidable};
+use sekisho_logic::policy::ConfirmBy;
 use sekisho_logic::record::{AlertRecord, Stage};
+use sekisho_logic::thresholds::InForce;
 use sekisho_logic::watcher::LiveTrack;
 use sekisho_vision::analyser::StageTimes;
+use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -32,6 +35,17 @@ pub struct DecideView {
     pub journal_waiting: usize,
     /// Journal entries lost because more waited than may.
     pub journal_dropped_total: u64,
+    /// Rates and thresholds.
+    pub in_force: Arc<InForceView>,
+}
+
+/// Rates and thresholds in force.
+#[derive(Clone, Debug, Default)]
+pub struct InForceView {
+    /// Each list with its target rate and who confirms.
+    pub lists: Vec<(ListId, f64, ConfirmBy)>,
+    /// By list, size and look.
+    pub thresholds: Vec<InForce>,
 }
 
 /// What one camera's tracks came to since the start.
@@ -70,10 +84,22 @@ struct Tallies {
     faces_over_limit_total: u64,
 }
 
+/// The calibration in force, as status shows it.
+#[derive(Clone, Debug, Default)]
+pub struct CalibrationView {
+    /// As JSON.
+    pub json: Value,
+    /// Why it does not fit any more, a sentence.
+    pub stale: Option<String>,
+    /// Age, where its date is known.
+    pub age: Option<Duration>,
+}
+
 /// The board.
 #[derive(Debug, Default)]
 pub struct Board {
     decide: RwLock<Arc<DecideView>>,
+    calibration: RwLock<CalibrationView>,
     tallies: Mutex<Tallies>,
 }
 
@@ -98,6 +124,17 @@ impl Board {
     #[must_use]
     pub fn decide(&self) -> Arc<DecideView> {
         Arc::clone(&self.decide.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the view of the calibration.
+    pub fn pin_calibration(&self, view: CalibrationView) {
+        *self.calibration.write().unwrap_or_else(PoisonError::into_inner) = view;
+    }
+
+    /// The latest view of the calibration.
+    #[must_use]
+    pub fn calibration(&self) -> CalibrationView {
+        self.calibration.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Counts a finished track.

@@ -1,6 +1,6 @@
 //! The Prometheus page. No person's name or reference is ever a label.
 
-use super::board::{DecideView, DelaySummary, StageTime, VerdictCounts};
+use super::board::{CalibrationView, DecideView, DelaySummary, StageTime, VerdictCounts};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -27,6 +27,8 @@ pub struct Reading {
     pub faces_dropped_total: u64,
     /// Resident memory.
     pub memory_bytes: u64,
+    /// The calibration.
+    pub calibration: CalibrationView,
 }
 
 type Labels = Vec<(&'static str, String)>;
@@ -55,6 +57,7 @@ pub fn render(reading: &Reading) -> String {
     let mut page = Page(Registry::with_prefix("sekisho"));
     cameras(&mut page, reading);
     outcomes(&mut page, reading);
+    calibration(&mut page, reading);
     let whole = |page: &mut Page, name, help, value| {
         page.metric(name, help).get_or_create(&Vec::new()).set(value);
     };
@@ -85,6 +88,26 @@ pub fn render(reading: &Reading) -> String {
     match encode(&mut text, &page.0) {
         Ok(()) => text,
         Err(error) => format!("# the page could not be written: {error}\n"),
+    }
+}
+
+fn calibration(page: &mut Page, reading: &Reading) {
+    let stale = page.metric("calibration_stale", "1 while the calibration does not fit the site any more.");
+    stale.get_or_create(&Vec::new()).set(f64::from(u8::from(reading.calibration.stale.is_some())));
+    if let Some(age) = reading.calibration.age {
+        page.metric("calibration_age_seconds", "Age of the calibration.")
+            .get_or_create(&Vec::new())
+            .set(age.as_secs_f64());
+    }
+    let threshold = page.metric("threshold_cosine", "Least cosine of a candidate, by list, face size and look.");
+    for row in &reading.decide.in_force.thresholds {
+        let Some(cosine) = row.cosine else { continue };
+        let labels = vec![
+            ("list", row.list.to_string()),
+            ("from_px", row.from_px.to_string()),
+            ("frames", row.frames.to_string()),
+        ];
+        threshold.get_or_create(&labels).set(f64::from(cosine));
     }
 }
 

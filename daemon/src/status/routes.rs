@@ -80,12 +80,18 @@ pub fn router(app: App) -> Router {
         .route("/v1/alerts/{id}", get(alert))
         .route("/v1/events", get(events))
         .route("/metrics", get(async |State(app): State<App>| app.sources.metrics()))
-        .route("/healthz", get(async || "ok\n"))
+        .route("/healthz", get(healthz))
         .fallback(async || Refusal(StatusCode::NOT_FOUND, "there is no such path; see sekisho(1), SOCKET".into()))
         .layer(middleware::from_fn(|peer: Extension<Peer>, request, next| needs(Role::View, peer, request, next)))
         .merge(review)
         .layer(DefaultBodyLimit::max(64 * 1024))
         .with_state(app)
+}
+
+/// Alive, and whether the calibration still fits. Always 200: no restart makes a calibration fit.
+async fn healthz(State(app): State<App>) -> String {
+    let stale = app.sources.board.calibration().stale;
+    stale.map_or_else(|| "ok\n".to_owned(), |said| format!("calibration-stale: {said}\n"))
 }
 
 async fn needs(role: Role, Extension(peer): Extension<Peer>, request: Request, next: Next) -> Response {

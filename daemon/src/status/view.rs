@@ -1,17 +1,18 @@
 //! What status says, gathered from the parts at the moment somebody asks.
 
-use super::board::{Board, DecideView, VerdictCounts};
+use super::board::{Board, DecideView, InForceView, VerdictCounts};
 use super::server::SocketCounts;
 use super::wire::SCHEMA_VERSION;
 use sekisho_camera::status::CameraStatus;
 use sekisho_logic::id::CameraId;
+use sekisho_logic::policy::ConfirmBy;
 use sekisho_logic::record::Stage;
 use sekisho_logic::time::{Clock, Now};
 use sekisho_store::{StorageState, StoreHealth};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, RwLock};
 
 /// Facts that do not change while the daemon runs.
 #[derive(Clone, Debug)]
@@ -20,16 +21,12 @@ pub struct Facts {
     pub started: Now,
     /// Networks in use, as JSON: ids, digests, usage, runtime version, device.
     pub models: Value,
-    /// Calibration in force, as JSON.
-    pub calibration: Value,
 }
 
 /// Everything the routes read from.
 pub struct Sources {
     /// Unchanging facts.
     pub facts: Facts,
-    /// Lists and their thresholds, as JSON; replaced by a reload.
-    pub thresholds: RwLock<Value>,
     /// Where the loops pin their views.
     pub board: Arc<Board>,
     /// The clock.
@@ -69,8 +66,8 @@ impl Sources {
             "started": self.facts.started.wall.to_rfc3339(),
             "uptime-s": now.mono.since(self.facts.started.mono).as_secs(),
             "models": self.facts.models,
-            "calibration": self.facts.calibration,
-            "thresholds": *self.thresholds.read().unwrap_or_else(PoisonError::into_inner),
+            "calibration": self.board.calibration().json,
+            "thresholds": thresholds_json(&decide.in_force),
             "gallery": { "people": decide.gallery_people, "revision": decide.gallery_revision },
             "alerts": { "open": decide.open.len(), "events-by-stage": by_stage },
             "cameras": { "total": cameras.len(), "streaming": streaming },
@@ -118,8 +115,36 @@ impl Sources {
             delays: self.board.delays(),
             faces_dropped_total: self.board.faces_dropped_total(),
             memory_bytes: resident_bytes(),
+            calibration: self.board.calibration(),
         })
     }
+}
+
+/// Lists with their rates, and the cosine that each size and look asks for; `null` where nothing is decided.
+fn thresholds_json(in_force: &InForceView) -> Value {
+    let lists = in_force.lists.iter().map(|(name, fpir, confirm)| {
+        let rows = in_force.thresholds.iter().filter(|row| row.list == *name).map(|row| {
+            json!({
+                "from-px": row.from_px,
+                "to-px": row.to_px.is_finite().then_some(row.to_px),
+                "frames": row.frames,
+                "people": row.people,
+                "fmr": row.fmr,
+                "cosine": row.cosine.map(|cosine| (f64::from(cosine) * 1e4).round() / 1e4),
+            })
+        });
+        json!({
+            "list": name,
+            "target-fpir-per-mille": (fpir * 1e9).round() / 1e6,
+            "confirm": match confirm {
+                ConfirmBy::Machine => "machine",
+                ConfirmBy::Human => "human",
+                ConfirmBy::TwoPerson => "two-person",
+            },
+            "by-size": rows.collect::<Vec<_>>(),
+        })
+    });
+    Value::Array(lists.collect())
 }
 
 fn counts_into(view: &mut Map<String, Value>, counts: Option<&VerdictCounts>) {

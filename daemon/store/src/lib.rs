@@ -32,6 +32,7 @@ mod outbox;
 mod people;
 mod ring;
 mod run;
+mod shadow;
 mod worker;
 
 #[cfg(test)]
@@ -53,4 +54,5 @@ pub use migrate::{APPLICATION_ID, SCHEMA_VERSION};
 pub use open::Store;
 pub use outbox::{OutboxItem, RetryPolicy, SinkDepth};
 pub use run::{LastRun, RunInfo};
+pub use shadow::{CalibrationState, Counted, Erased, MeasuredTraffic, Network};
 pub use worker::{StoreThread, WorkerSettings};

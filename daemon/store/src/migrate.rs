@@ -11,7 +11,7 @@ pub const APPLICATION_ID: i32 = 0x5345_4B49;
 pub const SCHEMA_VERSION: i64 = STEPS.len() as i64;
 
 /// Step `n` (counted from 0) takes a file from version `n` to `n + 1`. Steps are only ever added.
-const STEPS: &[&str] = &[include_str!("schema.sql")];
+const STEPS: &[&str] = &[include_str!("schema.sql"), include_str!("step_2.sql")];
 
 /// The version of the open file; 0 when it has no tables yet. Reads only, so that foreign and newer files stay untouched.
 ///
@@ -157,7 +157,8 @@ mod tests {
         let path = dir.path().join("db");
         Store::create_or_open(&path, key()).expect("made").close().expect("closed");
         let before = shape(&open_plain(&path));
-        let broken = [STEPS[0], "CREATE TABLE half (x INTEGER) STRICT; INSERT INTO nowhere VALUES (1);"];
+        let half = "CREATE TABLE half (x INTEGER) STRICT; INSERT INTO nowhere VALUES (1);";
+        let broken: Vec<&str> = STEPS.iter().copied().chain([half]).collect();
         let mut connection = open_plain(&path);
         apply(&mut connection, &path, &broken).expect_err("the step fails");
         assert_eq!(shape(&connection), before);
