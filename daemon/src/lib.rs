@@ -5,6 +5,7 @@ pub mod cmd;
 pub mod config;
 pub mod eyes;
 pub mod notify;
+pub mod page;
 pub mod run;
 pub mod sink;
 pub mod site;
