@@ -11,6 +11,7 @@
 pub mod alert;
 pub mod calibration;
 pub mod embedding;
+pub mod explain;
 pub mod face;
 pub mod fitness;
 pub mod frame;
