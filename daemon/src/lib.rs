@@ -7,6 +7,7 @@ pub mod eyes;
 pub mod notify;
 pub mod page;
 pub mod run;
+pub mod sheet;
 pub mod sink;
 pub mod site;
 pub mod status;

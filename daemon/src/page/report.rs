@@ -2,6 +2,7 @@
 //! there at all.
 
 use crate::cmd::Failure;
+use std::collections::BTreeSet;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -64,6 +65,15 @@ pub fn file_stem(name: &str) -> String {
     if stem.is_empty() { "clip".to_owned() } else { stem.to_owned() }
 }
 
+/// The file stem for the report of a clip, told apart from those given out before.
+pub fn free_stem(clip: &Path, given: &mut BTreeSet<String>) -> String {
+    let stem = file_stem(&clip.file_stem().unwrap_or_default().to_string_lossy());
+    let more = (2..).map(|count: u32| format!("{stem}-{count}"));
+    let free = std::iter::once(stem.clone()).chain(more).find(|name| !given.contains(name)).unwrap_or(stem);
+    given.insert(free.clone());
+    free
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,5 +103,8 @@ mod tests {
     fn names_of_clips_become_plain_file_names() {
         assert_eq!(file_stem("../..//etc passwd.mp4"), "etc-passwd-mp4");
         assert_eq!(file_stem("///"), "clip");
+        let mut given = BTreeSet::new();
+        let clips = ["a/gate.mp4", "b/gate.mkv", "gate.mp4"].map(|clip| free_stem(Path::new(clip), &mut given));
+        assert_eq!(clips, ["gate", "gate-2", "gate-3"]);
     }
 }

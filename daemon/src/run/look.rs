@@ -34,20 +34,11 @@ impl Look {
     /// Eyes for `camera`; `nth` keeps its track numbers apart from other cameras'.
     #[must_use]
     pub fn new(settings: &Settings, camera: &CameraId, its: &CameraSettings, nth: u64) -> Self {
-        let quality = &settings.quality;
         Self {
             camera: camera.clone(),
             eyes: CameraEyes::new(look_settings(settings, its)),
             tracker: Tracker::new(TrackerSettings { max_gap: settings.track.max_gap }, nth * TRACKS_EACH + 1),
-            floors: Floors {
-                inter_eye_px_min: its.min_inter_eye_px,
-                sharpness_min: quality.sharpness_min,
-                yaw_deg_max: quality.yaw_deg_max,
-                roll_deg_max: quality.roll_deg_max,
-                brightness_min: quality.brightness_min,
-                brightness_max: quality.brightness_max,
-                contrast_min: quality.contrast_min,
-            },
+            floors: floors(settings, its),
             min_interval: settings.track.min_interval,
             interval: Duration::from_secs_f64(1.0 / its.analysed_fps.max(0.01)),
             due_at: None,
@@ -158,6 +149,21 @@ impl Look {
             self.last_embedded.remove(track);
         }
         ended
+    }
+}
+
+/// The floors of quality in force at a camera.
+#[must_use]
+pub const fn floors(settings: &Settings, its: &CameraSettings) -> Floors {
+    let quality = &settings.quality;
+    Floors {
+        inter_eye_px_min: its.min_inter_eye_px,
+        sharpness_min: quality.sharpness_min,
+        yaw_deg_max: quality.yaw_deg_max,
+        roll_deg_max: quality.roll_deg_max,
+        brightness_min: quality.brightness_min,
+        brightness_max: quality.brightness_max,
+        contrast_min: quality.contrast_min,
     }
 }
 
