@@ -168,7 +168,7 @@ impl EventFile {
 }
 
 /// The camera to replay as.
-fn viewpoint(settings: &Settings, name: Option<&str>) -> Result<(CameraId, CameraSettings), Failure> {
+pub(super) fn viewpoint(settings: &Settings, name: Option<&str>) -> Result<(CameraId, CameraSettings), Failure> {
     if let Some(name) = name {
         let id = CameraId::try_new(name).map_err(Failure::wrong)?;
         let known: Vec<_> = settings.cameras.keys().map(ToString::to_string).collect();

@@ -136,7 +136,11 @@ pub fn short(value: f64) -> String {
 #[must_use]
 pub fn bars(name: &str, unit: &str, bars: &[Bar], marks: &[Mark]) -> String {
     let most = bars.iter().map(|bar| bar.value).fold(0.0, f64::max);
-    let axis = Axis::from_zero(if most > 0.0 { most } else { 1.0 }, unit);
+    let mut axis = Axis::from_zero(if most > 0.0 { most } else { 1.0 }, unit);
+    if bars.iter().all(|bar| bar.value.fract().abs() < 1e-9) {
+        // Counts have no halves.
+        axis.ticks.retain(|tick| tick.fract().abs() < 1e-9);
+    }
     let mut out = begin(name, HEIGHT);
     upright(&mut out, &axis);
     let slot = (WIDTH - LEFT - RIGHT) / as_f64(bars.len().max(1));

@@ -1,0 +1,467 @@
+//! The report as a page.
+
+use super::{Report, WORDS};
+use crate::page::chart::{Axis, Band, Bar, Mark, Tone, bands, bars};
+use crate::page::words::Said;
+use crate::page::{Language, Page, escaped};
+use sekisho_logic::advice::{Advice, Grade};
+use sekisho_logic::figures::{BinFigures, Counted, Dori, HourFigures, px_per_m};
+use sekisho_logic::histogram::Spread;
+use sekisho_logic::survey::{INTER_PUPIL_M, PLACES};
+use std::fmt::Write as _;
+
+fn say(key: &str, values: &[(&str, Said)]) -> Said {
+    WORDS.say(key, values)
+}
+
+/// Whole numbers as they are, small ones with a decimal.
+fn number(value: f32) -> Said {
+    Said::same(if value < 10.0 { format!("{value:.1}") } else { format!("{value:.0}") })
+}
+
+/// A share as so many of a hundred: a percent sign beside faces is taken for certainty.
+fn of_hundred(share: f64) -> Said {
+    Said::same(format!("{:.0}", (share * 100.0).clamp(0.0, 100.0)))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of tracks and faces")]
+pub(super) fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+pub(super) fn render(report: &Report, language: Language) -> String {
+    let title = say("title", &[("name", Said::same(&report.name))]);
+    let mut page = Page::new(title.clone(), language);
+    page.add("h1", "", &title);
+    page.add("p", "sub", &subtitle(report));
+    banner(&mut page, report);
+    if report.figures.tracks == 0 {
+        page.add("h2", "", &say("what-to-do", &[]));
+        let said = say("nobody-help", &[("px", number(report.min_px))]);
+        page.add("p", "", &said);
+    } else {
+        tiles(&mut page, report);
+        advice_list(&mut page, report);
+        sizes(&mut page, report);
+        undecided(&mut page, report);
+        quality(&mut page, report);
+        places(&mut page, report);
+    }
+    hours(&mut page, report);
+    notes(&mut page, report);
+    page.render()
+}
+
+fn subtitle(report: &Report) -> Said {
+    let (width, height) = report.figures.frame_px;
+    let values = [
+        ("width", Said::same(format!("{width:.0}"))),
+        ("height", Said::same(format!("{height:.0}"))),
+        ("fps", Said::same(crate::page::chart::short(report.analysed_fps))),
+        ("observed", duration(report.observed.as_secs())),
+    ];
+    match &report.span {
+        Some((from, to)) => {
+            let mut values = values.to_vec();
+            values.extend([("from", Said::same(from)), ("to", Said::same(to))]);
+            say("subtitle-live", &values)
+        }
+        None => say("subtitle-clip", &values),
+    }
+}
+
+/// A time span in both languages.
+fn duration(seconds: u64) -> Said {
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let values = [("h", Said::same(hours)), ("m", Said::same(minutes)), ("s", Said::same(seconds))];
+    if hours > 0 { say("span-hours", &values) } else { say("span-minutes", &values) }
+}
+
+const fn tone(grade: Grade) -> Tone {
+    match grade {
+        Grade::NobodySeen => Tone::Plain,
+        Grade::Unsuitable => Tone::Poor,
+        Grade::CandidatesOnly => Tone::Fair,
+        Grade::Suitable => Tone::Good,
+    }
+}
+
+fn banner(page: &mut Page, report: &Report) {
+    page.raw(&format!("<div class=\"banner {}\">", tone(report.assessment.grade).class()));
+    page.add("p", "head", &headline(report));
+    if report.figures.tracks > 0 {
+        page.add("p", "", &expectation(report));
+    }
+    page.raw("</div>");
+    if report.ended_early {
+        page.add("p", "warn", &say("ended-early", &[("observed", duration(report.observed.as_secs()))]));
+    }
+    if report.figures.tracks > 0 && report.figures.tracks < 30 {
+        page.add("p", "warn", &say("few-tracks", &[("tracks", Said::same(report.figures.tracks))]));
+    }
+    if !report.interruptions.is_empty() {
+        let list: Vec<_> = report.interruptions.iter().map(|(why, count)| format!("{why} {count}")).collect();
+        page.add("p", "warn", &say("interruptions", &[("list", Said::same(list.join(", ")))]));
+    }
+}
+
+/// The whole survey in one sentence.
+pub(super) fn headline(report: &Report) -> Said {
+    let Some(px) = report.figures.track_px else { return say("grade-nobody-seen", &[]) };
+    let whole = |value: f32| Said::same(format!("{value:.0}"));
+    let values = [("low", whole(px.p10)), ("high", whole(px.p90)), ("median", whole(px.p50))];
+    match report.assessment.grade {
+        Grade::NobodySeen => say("grade-nobody-seen", &[]),
+        Grade::Unsuitable => say("grade-unsuitable", &values),
+        Grade::CandidatesOnly => say("grade-candidates-only", &values),
+        Grade::Suitable => say("grade-suitable", &values),
+    }
+}
+
+/// What that means for enrolled people.
+pub(super) fn expectation(report: &Report) -> Said {
+    let figures = &report.figures;
+    say(
+        "expectation",
+        &[
+            ("decidable", of_hundred(ratio(figures.tracks_decidable, figures.tracks))),
+            ("found", of_hundred(figures.found_share.unwrap_or(0.0))),
+            ("people", Said::same(report.assumptions.people)),
+            ("one-in", Said::same(format!("{:.0}", 1.0 / report.target_fpir.max(1e-9)))),
+        ],
+    )
+}
+
+fn tiles(page: &mut Page, report: &Report) {
+    let figures = &report.figures;
+    let px = figures.track_px.map_or(0.0, |spread| spread.p50);
+    let usable = figures.usable_frames.map_or(0.0, |spread| spread.p50.floor());
+    let mut out = String::from("<div class=\"tiles\">");
+    for (value, key) in [
+        (Said::same(figures.tracks), "tile-tracks"),
+        (Said::same(crate::page::chart::short(report.tracks_per_hour().round())), "tile-per-hour"),
+        (number(px), "tile-px"),
+        (Said::same(format!("{:.0}", px_per_m(px))), "tile-density"),
+        (Said::same(format!("{usable:.0}")), "tile-usable"),
+        (of_hundred(ratio(figures.tracks_decidable, figures.tracks)), "tile-decidable"),
+        (of_hundred(ratio(figures.tracks_confirmable, figures.tracks)), "tile-confirmable"),
+        (of_hundred(figures.found_share.unwrap_or(0.0)), "tile-found"),
+    ] {
+        let label = WORDS.say(key, &[]);
+        let _written = write!(out, "<div class=\"tile\"><b>{}</b><span>{}</span></div>", value.html(), label.html());
+    }
+    out.push_str("</div>");
+    page.raw(&out);
+}
+
+fn advice_list(page: &mut Page, report: &Report) {
+    page.add("h2", "", &say("what-to-do", &[]));
+    if report.assessment.advice.is_empty() {
+        page.add("p", "", &say("nothing-to-do", &[]));
+        return;
+    }
+    let items: String =
+        report.assessment.advice.iter().map(|one| format!("<li>{}</li>", advice(report, one).html())).collect();
+    page.raw(&format!("<ol class=\"advice\">{items}</ol>"));
+}
+
+/// One piece of advice in words.
+pub(super) fn advice(report: &Report, advice: &Advice) -> Said {
+    let metres = |value: f32| Said::same(format!("{value:.1}"));
+    match advice {
+        Advice::Closer { have_px, need_px, factor, scene_width_m, scene_width_needed_m, distance_m, move_m } => say(
+            "advice-closer",
+            &[
+                ("have", number(*have_px)),
+                ("need", number(*need_px)),
+                ("factor", metres(*factor)),
+                ("width", metres(*scene_width_m)),
+                ("needed", metres(*scene_width_needed_m)),
+                ("distance", metres(*distance_m)),
+                ("move", metres(*move_m)),
+                ("view", Said::same(format!("{:.0}", report.assumptions.view_deg))),
+            ],
+        ),
+        Advice::MainStream { width_px, then_px } => {
+            say("advice-main-stream", &[("width", Said::same(format!("{width_px:.0}"))), ("then", number(*then_px))])
+        }
+        Advice::MoreLight { hours } if hours.is_empty() => say("advice-light", &[]),
+        Advice::MoreLight { hours } => {
+            let hours: Vec<_> = hours.iter().map(ToString::to_string).collect();
+            say("advice-light-hours", &[("hours", Said::same(hours.join(", ")))])
+        }
+        Advice::LessExposure => say("advice-exposure", &[]),
+        Advice::Sharper { sharpness } => say("advice-sharper", &[("sharpness", Said::same(format!("{sharpness:.2}")))]),
+        Advice::FaceTheCamera { share } => say("advice-pose", &[("share", of_hundred(*share))]),
+        Advice::LongerInView { have, need, need_confirmed } => say(
+            "advice-longer",
+            &[
+                ("have", Said::same(format!("{have:.0}"))),
+                ("need", Said::same(need)),
+                ("confirmed", Said::same(need_confirmed)),
+            ],
+        ),
+        Advice::AwayFromTheEdge { share } => say("advice-edge", &[("share", of_hundred(*share))]),
+    }
+}
+
+/// How far an axis of bars runs.
+#[derive(Clone, Copy)]
+enum Ends {
+    Trimmed,
+    Whole,
+}
+
+/// Bars of `width` bins each; `Ends::Trimmed` leaves out the empty ones after the last that holds anything.
+fn grouped(
+    counts: &[Counted],
+    (width, ends): (usize, Ends),
+    label: impl Fn(f32) -> String,
+    tone: impl Fn(f32) -> Tone,
+) -> Vec<Bar> {
+    let used = match ends {
+        Ends::Trimmed => counts.iter().rposition(|bin| bin.count > 0).map_or(0, |last| last + 1),
+        Ends::Whole => counts.len(),
+    };
+    let chunks = counts[..used].chunks(width.max(1));
+    #[expect(clippy::cast_precision_loss, reason = "counts of tracks and faces")]
+    let bar = |chunk: &[Counted]| Bar {
+        label: label(chunk[0].from),
+        value: chunk.iter().map(|bin| bin.count).sum::<u64>() as f64,
+        tone: tone(chunk[0].from),
+    };
+    chunks.map(bar).collect()
+}
+
+/// How the calibration stands at a size: nothing, less than half, or more of the enrolled people found.
+fn tone_of_px(bins: &[BinFigures], px: f32) -> Tone {
+    let bin = bins.iter().find(|bin| px >= bin.from_px && bin.to_px.is_none_or(|to| px < to));
+    match bin.and_then(|bin| bin.genuine_share) {
+        Some(share) if share >= 0.5 => Tone::Good,
+        Some(_) => Tone::Fair,
+        None => Tone::Poor,
+    }
+}
+
+fn sizes(page: &mut Page, report: &Report) {
+    let figures = &report.figures;
+    page.add("h2", "", &say("sizes", &[]));
+    // Bins are half a pixel wide; wide ranges are drawn two or four pixels a bar.
+    let top = figures.track_px_counts.iter().rposition(|bin| bin.count > 0).unwrap_or(0);
+    let (width, px_a_bar) = if top < 80 {
+        (2, 1.0)
+    } else if top < 160 {
+        (4, 2.0)
+    } else {
+        (8, 4.0)
+    };
+    let drawn = grouped(
+        &figures.track_px_counts,
+        (width, Ends::Trimmed),
+        |from| format!("{from:.0}"),
+        |from| tone_of_px(&figures.bins, from + px_a_bar / 2.0),
+    );
+    let marks: Vec<Mark> = Dori::LEAST_PX_PER_M
+        .iter()
+        .skip(1)
+        .map(|(_, least)| Mark { at: f64::from(least * INTER_PUPIL_M / px_a_bar), label: format!("{least} px/m") })
+        .collect();
+    page.raw("<div class=\"charts\">");
+    page.figure(&say("chart-sizes", &[]), &bars("inter-eye px", "", &drawn, &marks), &say("chart-sizes-note", &[]));
+    page.raw(&format!("<div><h3>{}</h3>", say("dori", &[]).html()));
+    let dori = figures.dori();
+    let mut rows =
+        vec![["dori-class", "dori-density", "dori-px", "column-tracks"].map(|key| WORDS.say(key, &[]).html()).to_vec()];
+    for (class, least) in Dori::LEAST_PX_PER_M.iter().rev() {
+        rows.push(vec![
+            WORDS.say(&format!("dori-{}", class.as_str()), &[]).html(),
+            format!("{least}"),
+            format!("{:.1}", least * INTER_PUPIL_M),
+            dori.get(class).copied().unwrap_or(0).to_string(),
+        ]);
+    }
+    let below = dori.get(&Dori::Below).copied().unwrap_or(0);
+    rows.push(vec![say("dori-below", &[]).html(), "-".into(), "-".into(), below.to_string()]);
+    page.table(&rows);
+    page.add("p", "note", &say("dori-note", &[]));
+    page.raw("</div></div>");
+    page.add("h3", "", &say("bins", &[]));
+    let head = ["bin-px", "column-tracks", "bin-decidable", "bin-frames", "bin-found"];
+    let mut rows = vec![head.map(|key| WORDS.say(key, &[]).html()).to_vec()];
+    let first = report.looks.first().copied().unwrap_or(1);
+    rows.extend(figures.bins.iter().map(|bin| bin_row(bin, first)));
+    page.table(&rows);
+    page.add("p", "note", &say("bins-note", &[("people", Said::same(report.assumptions.people))]));
+}
+
+/// A row of the table of sizes; no fewer pictures than the first look takes are ever enough.
+fn bin_row(bin: &BinFigures, first_look: u32) -> Vec<String> {
+    let found = bin.genuine_share.map(|share| say("so-many-of-hundred", &[("count", of_hundred(share))]));
+    vec![
+        bin.to_px.map_or_else(
+            || say("bin-and-more", &[("from", Said::same(bin.from_px))]).html(),
+            |to| format!("{} - {to}", bin.from_px),
+        ),
+        bin.tracks.to_string(),
+        bin.decidable.to_string(),
+        bin.frames_needed.map_or_else(|| say("bin-never", &[]).html(), |frames| frames.max(first_look).to_string()),
+        found.map_or_else(|| say("bin-never", &[]).html(), |said| said.html()),
+    ]
+}
+
+fn undecided(page: &mut Page, report: &Report) {
+    let figures = &report.figures;
+    page.add("h2", "", &say("undecided", &[]));
+    let parts = [
+        (figures.tracks_confirmable, Tone::Good),
+        (figures.tracks_decidable.saturating_sub(figures.tracks_confirmable), Tone::Fair),
+        (figures.tracks.saturating_sub(figures.tracks_decidable), Tone::Poor),
+    ];
+    let mut out = String::from("<div class=\"share\">");
+    for (count, tone) in parts {
+        let _written = write!(
+            out,
+            "<i class=\"{}\" style=\"width:{:.2}%\"></i>",
+            tone.class(),
+            100.0 * ratio(count, figures.tracks)
+        );
+    }
+    page.raw(&format!("{out}</div>"));
+    let values = parts.map(|(count, _)| Said::same(count));
+    let [confirmable, candidates, none] = values;
+    page.add(
+        "p",
+        "note",
+        &say("share-note", &[("confirmable", confirmable), ("candidates", candidates), ("none", none)]),
+    );
+    if !figures.undecided.is_empty() {
+        let mut rows = vec![vec![say("column-reason", &[]).html(), say("column-tracks", &[]).html()]];
+        let mut reasons: Vec<_> = figures.undecided.iter().collect();
+        reasons.sort_by_key(|(why, count)| (std::cmp::Reverse(**count), **why));
+        rows.extend(
+            reasons
+                .into_iter()
+                .map(|(why, count)| vec![WORDS.say(&format!("reason-{why}"), &[]).html(), count.to_string()]),
+        );
+        page.table(&rows);
+    }
+}
+
+fn quality(page: &mut Page, report: &Report) {
+    let figures = &report.figures;
+    page.add("h2", "", &say("quality", &[]));
+    page.raw("<div class=\"charts\">");
+    let first = f32::from(u16::try_from(report.looks.first().copied().unwrap_or(1)).unwrap_or(u16::MAX));
+    let usable = grouped(
+        &figures.usable_frames_counts,
+        (1, Ends::Trimmed),
+        |from| format!("{from:.0}"),
+        |from| if from < first { Tone::Poor } else { Tone::Good },
+    );
+    let look = Said::same(format!("{first:.0}"));
+    page.figure(
+        &say("chart-usable", &[]),
+        &bars("usable frames", "", &usable, &[]),
+        &say("chart-usable-note", &[("look", look)]),
+    );
+    let sharp = grouped(&figures.sharpness_counts, (2, Ends::Trimmed), |from| format!("{from:.2}"), |_| Tone::Plain);
+    page.figure(&say("chart-sharpness", &[]), &bars("sharpness", "", &sharp, &[]), &say("chart-sharpness-note", &[]));
+    let yaw = grouped(&figures.yaw_deg_counts, (2, Ends::Whole), |from| format!("{:.0}", from + 5.0), |_| Tone::Plain);
+    page.figure(&say("chart-yaw", &[]), &bars("yaw", "", &yaw, &[]), &say("chart-yaw-note", &[]));
+    page.raw("</div>");
+}
+
+/// Where faces are seen and how large: one square a cell, darker with more faces, their mean size written into it.
+fn places(page: &mut Page, report: &Report) {
+    let figures = &report.figures;
+    let most = figures.places.iter().map(|place| place.faces).max().unwrap_or(1);
+    let (width, height) = figures.frame_px;
+    let (cell_w, cell_h) = (480.0 / f32::from(PLACES.0), 480.0 * height / width.max(1.0) / f32::from(PLACES.1));
+    let tall = cell_h * f32::from(PLACES.1);
+    let mut svg = format!(
+        "<svg viewBox=\"0 0 480 {tall:.0}\" role=\"img\" aria-label=\"places\"><rect x=\"0\" y=\"0\" width=\"480\" \
+         height=\"{tall:.0}\" fill=\"#eef1f5\"/>"
+    );
+    for place in figures.places.iter().filter(|place| place.faces * 200 >= most) {
+        let (x, y) = (cell_w * f32::from(place.column), cell_h * f32::from(place.row));
+        let shade = 0.25 + 0.75 * ratio(place.faces, most).sqrt();
+        let class = tone_of_px(&figures.bins, place.px).class();
+        let _written = write!(
+            svg,
+            "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{:.1}\" opacity=\"{shade:.2}\">\
+             <title>{} faces, {:.1} px</title></rect><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" class=\"strong\">{:.0}</text>",
+            cell_w - 1.0,
+            cell_h - 1.0,
+            place.faces,
+            place.px,
+            x + cell_w / 2.0,
+            y + cell_h / 2.0 + 4.0,
+            place.px,
+        );
+    }
+    svg.push_str("</svg>");
+    page.add("h2", "", &say("places", &[]));
+    page.raw("<div class=\"charts\">");
+    page.figure(&say("places-map", &[]), &svg, &say("places-note", &[]));
+    page.raw("</div>");
+}
+
+fn hours(page: &mut Page, report: &Report) {
+    let figures = &report.figures;
+    if report.span.is_none() && figures.hours.len() < 2 {
+        return;
+    }
+    page.add("h2", "", &say("hours", &[]));
+    page.raw("<div class=\"charts\">");
+    let at = |hour: u8| figures.hours.iter().find(|figures| figures.hour == hour);
+    #[expect(clippy::cast_precision_loss, reason = "a count of tracks")]
+    let bar = |hour: u8| Bar {
+        label: hour.to_string(),
+        value: at(hour).map_or(0.0, |figures| figures.tracks as f64),
+        tone: Tone::Plain,
+    };
+    let tracks: Vec<Bar> = (0..24).map(bar).collect();
+    page.figure(&say("hours-tracks", &[]), &bars("tracks by hour", "", &tracks, &[]), &say("hours-note", &[]));
+    let axis = Axis { range: (0.0, 1.0), log: false, ticks: vec![0.0, 0.25, 0.5, 0.75, 1.0], label: String::new() };
+    let half = Axis { range: (0.0, 0.5), log: false, ticks: vec![0.0, 0.1, 0.2, 0.3, 0.4, 0.5], label: String::new() };
+    type Pick = fn(&HourFigures) -> Option<Spread>;
+    let charts: [(&str, Pick, &Axis); 4] = [
+        ("hours-picture", |hour| hour.picture_brightness, &axis),
+        ("hours-brightness", |hour| hour.face_brightness, &axis),
+        ("hours-contrast", |hour| hour.face_contrast, &half),
+        ("hours-sharpness", |hour| hour.sharpness, &axis),
+    ];
+    for (key, pick, axis) in charts {
+        let band = |hour: u8| {
+            let spread = at(hour).and_then(pick);
+            let range = spread.map(|spread| (f64::from(spread.p10), f64::from(spread.p50), f64::from(spread.p90)));
+            Band { label: hour.to_string(), range }
+        };
+        let drawn: Vec<Band> = (0..24).map(band).collect();
+        page.figure(&WORDS.say(key, &[]), &bands(key, axis, &drawn), &say("band-note", &[]));
+    }
+    page.raw("</div>");
+}
+
+fn notes(page: &mut Page, report: &Report) {
+    page.add("h2", "", &say("how", &[]));
+    let view = Said::same(format!("{:.0}", report.assumptions.view_deg));
+    page.add("p", "", &say("how-privacy", &[]));
+    page.add("p", "", &say("how-px", &[("view", view)]));
+    page.add("p", "", &say("how-decidable", &[]));
+    page.add("p", "", &say("how-once", &[("once", Said::same(report.figures.tracks_seen_once))]));
+    page.add("p", "", &say("how-limits", &[("px", number(report.min_px))]));
+    let list = |frames: &[u32]| Said::same(frames.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+    let said = say(
+        "footer",
+        &[
+            ("frames", Said::same(report.figures.frames)),
+            ("faces", Said::same(report.figures.faces)),
+            ("calibration", Said::same(escaped(&report.calibration_id))),
+            ("looks", list(&report.looks)),
+            ("confirm", list(&report.confirm_looks)),
+            ("version", Said::same(env!("CARGO_PKG_VERSION"))),
+        ],
+    );
+    page.add("footer", "", &said);
+}
