@@ -10,9 +10,10 @@ pub enum Grade {
     NobodySeen,
     /// Few tracks can be decided at all.
     Unsuitable,
-    /// Tracks can be decided, but enrolled people are found less often than not.
+    /// Tracks can be decided, but enrolled people are found less often than not, or most tracks end before a candidate
+    /// could be confirmed.
     CandidatesOnly,
-    /// At least half of the enrolled people who pass are expected to be found.
+    /// At least half of the enrolled people who pass are expected to be found, and half of the tracks can be confirmed.
     Suitable,
 }
 
@@ -21,6 +22,9 @@ const DECIDABLE_MIN: f64 = 0.2;
 
 /// Least expected share of enrolled people found for [`Grade::Suitable`].
 const FOUND_MIN: f64 = 0.5;
+
+/// Least share of confirmable tracks for [`Grade::Suitable`].
+const CONFIRMABLE_MIN: f64 = 0.5;
 
 /// Share of faces or tracks spoiled by one thing from which it is worth mending.
 const WORTH_MENDING: f64 = 0.1;
@@ -130,7 +134,9 @@ pub fn assess(figures: &Figures, assumed: Assumed) -> Assessment {
         Grade::NobodySeen
     } else if share(figures.tracks_decidable, figures.tracks) < DECIDABLE_MIN {
         Grade::Unsuitable
-    } else if figures.found_share.is_none_or(|found| found < FOUND_MIN) {
+    } else if figures.found_share.is_none_or(|found| found < FOUND_MIN)
+        || share(figures.tracks_confirmable, figures.tracks) < CONFIRMABLE_MIN
+    {
         Grade::CandidatesOnly
     } else {
         Grade::Suitable

@@ -125,6 +125,8 @@ fn each_fault_has_its_advice_and_a_good_camera_none() {
     };
     let good = graded(quality(20.0), Ok(()), 10);
     assert_eq!((good.grade, good.advice), (Grade::Suitable, vec![]));
+    let unconfirmed = graded(quality(20.0), Ok(()), 4);
+    assert_eq!(unconfirmed.grade, Grade::CandidatesOnly, "four frames make a candidate and confirm nobody");
     let dark = graded(Quality { brightness: 0.1, ..quality(20.0) }, Ok(()), 10);
     assert_eq!(dark.advice, [Advice::MoreLight { hours: vec![] }]);
     let soft = graded(Quality { sharpness: 0.05, ..quality(20.0) }, Ok(()), 10);

@@ -13,7 +13,7 @@ use crate::run::fleet::camera_settings;
 use crate::run::look::Look;
 use crate::site;
 use crate::survey::live::{Watched, refusal};
-use crate::survey::{Assumptions, Report, Surveyor};
+use crate::survey::{Assumptions, Dating, Report, Surveyor};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sekisho_camera::camera::CameraSettings as Watch;
@@ -237,7 +237,9 @@ fn survey(settings: &Settings, args: &SurveyArgs) -> Result<(), Failure> {
     let mut eyes = loaded.eyes()?;
     let assumptions =
         Assumptions { people: usize::try_from(args.people).unwrap_or(usize::MAX), view_deg: args.view_deg };
-    let surveyor = Surveyor::new(settings, (&id, &its), &mut eyes.0, &calibration, assumptions);
+    let dated = args.clip.is_empty() || args.start_ms != 0;
+    let assumed = (assumptions, if dated { Dating::Dated } else { Dating::Undated });
+    let surveyor = Surveyor::new(settings, (&id, &its), &mut eyes.0, &calibration, assumed);
     let bar = progress(args.clip.is_empty());
     let made = if args.clip.is_empty() {
         let watch = watch_settings(settings, &id, &its)?;
@@ -274,7 +276,7 @@ fn live(
     let ended = surveyor.camera(&watched, &clock, (duration, &stop), bar);
     watched.stop();
     let ended = ended?;
-    let report = surveyor.report(id.as_str(), true, ended.early, ended.interruptions);
+    let report = surveyor.report(id.as_str(), ended.early, ended.interruptions);
     Ok((report, format!("survey-{}", report::file_stem(id.as_str()))))
 }
 
@@ -291,9 +293,7 @@ fn clips(mut surveyor: Surveyor<'_>, args: &SurveyArgs, bar: &ProgressBar) -> Re
         args.clip.iter().map(|clip| clip.file_name().unwrap_or(clip.as_os_str()).to_string_lossy()).collect();
     let stem = args.clip.first().map(|clip| clip.file_stem().unwrap_or_default().to_string_lossy().into_owned());
     let stem = report::file_stem(&stem.unwrap_or_default());
-    // With a given start, the hours of the day mean something.
-    let dated = args.start_ms != 0;
-    let report = surveyor.report(&names.join(", "), dated, left_early, std::collections::BTreeMap::new());
+    let report = surveyor.report(&names.join(", "), left_early, std::collections::BTreeMap::new());
     Ok((report, format!("survey-{stem}")))
 }
 

@@ -31,6 +31,13 @@ pub struct Look {
     last_embedded: BTreeMap<TrackId, Mono>,
 }
 
+/// A face with its track, and whether it is worth comparing.
+struct Followed {
+    found: FoundFace,
+    track: TrackId,
+    fit: Result<(), Unfit>,
+}
+
 impl Look {
     /// Eyes for `camera`; `nth` keeps its track numbers apart from other cameras'.
     #[must_use]
@@ -96,7 +103,7 @@ impl Look {
         let found = self.find(eyes, view, stamp, taken)?;
         let mut faces = Vec::with_capacity(found.len());
         let mut wanted: Vec<(usize, &FoundFace)> = Vec::new();
-        for (found, track, fit) in &found {
+        for Followed { found, track, fit } in &found {
             if fit.is_ok() {
                 wanted.push((faces.len(), found));
             }
@@ -128,7 +135,7 @@ impl Look {
         taken: Mono,
     ) -> Result<(Vec<MeasuredFace>, Vec<TrackId>), AnalyserError> {
         let found = self.find(eyes, view, stamp, taken)?;
-        let faces = found.into_iter().map(|(found, track, fit)| {
+        let faces = found.into_iter().map(|Followed { found, track, fit }| {
             if fit.is_ok() {
                 self.last_embedded.insert(track, stamp.mono);
             }
@@ -145,7 +152,7 @@ impl Look {
         view: &FrameView<'_>,
         stamp: FrameStamp,
         taken: Mono,
-    ) -> Result<Vec<(FoundFace, TrackId, Result<(), Unfit>)>, AnalyserError> {
+    ) -> Result<Vec<Followed>, AnalyserError> {
         let at = stamp.mono;
         self.last_analysed = Some(at);
         self.schedule(taken);
@@ -162,7 +169,7 @@ impl Look {
                 Shown::Whole => self.floors.fit(&found.quality, found.face.box_in_frame, frame_px),
             };
             let fit = fit.and_then(|()| self.is_new(track, at));
-            (found, track, fit)
+            Followed { found, track, fit }
         });
         Ok(judged.collect())
     }

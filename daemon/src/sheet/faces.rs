@@ -57,7 +57,7 @@ struct Thinned {
 
 impl Thinned {
     fn offer(&mut self, most: usize, shot: impl FnOnce() -> Option<Shot>) {
-        let turn = |skip: u32, at: u64| at % (1_u64 << skip.min(40)) == 0;
+        let turn = |skip: u32, at: u64| at.is_multiple_of(1_u64 << skip.min(40));
         let at = self.offered;
         self.offered += 1;
         if !turn(self.skip, at) {

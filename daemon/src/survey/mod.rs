@@ -56,7 +56,17 @@ pub struct Surveyor<'e> {
     min_px: f32,
     observed: Duration,
     span: Option<(WallMs, WallMs)>,
+    dating: Dating,
     skipped: u64,
+}
+
+/// Whether the stamps of the pictures are times of day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dating {
+    /// They are: a live camera, or a recording whose start was given.
+    Dated,
+    /// They count from nothing: figures by hour would mean nothing.
+    Undated,
 }
 
 /// A finished survey.
@@ -90,7 +100,7 @@ impl<'e> Surveyor<'e> {
         (camera, its): (&CameraId, &CameraSettings),
         eyes: &'e mut Eyes,
         calibration: &Arc<Calibration>,
-        assumptions: Assumptions,
+        (assumptions, dating): (Assumptions, Dating),
     ) -> Self {
         // A camera's lists may differ in their rate; the strictest one says what can be relied on.
         let rates = its.lists.iter().filter_map(|list| settings.lists.get(list)).map(|list| list.target_fpir);
@@ -111,13 +121,17 @@ impl<'e> Surveyor<'e> {
             min_px: its.min_inter_eye_px,
             observed: Duration::ZERO,
             span: None,
+            dating,
             skipped: 0,
         }
     }
 
     /// Takes a frame that is due. One that a network fails on is skipped and counted.
     fn take(&mut self, view: &FrameView<'_>, stamp: FrameStamp, taken: Mono) {
-        let hour = local_time::local(stamp.wall).map_or(0, |local| local.hour);
+        let hour = match self.dating {
+            Dating::Dated => local_time::local(stamp.wall).map_or(0, |local| local.hour),
+            Dating::Undated => 0,
+        };
         match self.look.measure(self.eyes, view, stamp, taken) {
             Ok((faces, ended)) => {
                 #[expect(clippy::cast_precision_loss, reason = "frames are at most 8192 pixels wide")]
@@ -174,15 +188,9 @@ impl<'e> Surveyor<'e> {
         Ok(stop.is_asked())
     }
 
-    /// What came of it. `span` is for live cameras: a clip's pictures may be from any time.
+    /// What came of it.
     #[must_use]
-    pub fn report(
-        self,
-        name: &str,
-        live: bool,
-        ended_early: bool,
-        interruptions: BTreeMap<&'static str, u64>,
-    ) -> Report {
+    pub fn report(self, name: &str, ended_early: bool, interruptions: BTreeMap<&'static str, u64>) -> Report {
         let figures = self.survey.figures();
         let first = |looks: &[u32]| looks.first().copied().unwrap_or(1);
         let assumed = Assumed {
@@ -195,7 +203,7 @@ impl<'e> Surveyor<'e> {
             name: name.to_owned(),
             assessment: assess(&figures, assumed),
             figures,
-            span: self.span.filter(|_| live).map(|(from, to)| (text(from), text(to))),
+            span: self.span.filter(|_| self.dating == Dating::Dated).map(|(from, to)| (text(from), text(to))),
             observed: self.observed,
             interruptions,
             ended_early,
@@ -319,6 +327,9 @@ mod tests {
     #[test]
     fn numbers_are_rounded_where_they_are_kept() {
         let value = rounded(json!({ "a": [0.123_456_7, 3], "b": "x", "c": f64::from(0.063_f32) }));
+        for (class, _) in sekisho_logic::figures::Dori::LEAST_PX_PER_M {
+            assert!(WORDS.has(&format!("class-{}", class.as_str())));
+        }
         assert_eq!(value, json!({ "a": [0.1235, 3], "b": "x", "c": 0.063 }));
     }
 }

@@ -91,6 +91,7 @@ fn banner(page: &mut Page, report: &Report) {
     page.add("p", "head", &headline(report));
     if report.figures.tracks > 0 {
         page.add("p", "", &expectation(report));
+        page.add("p", "", &dori_summary(report));
     }
     page.raw("</div>");
     if report.ended_early {
@@ -130,6 +131,13 @@ pub(super) fn expectation(report: &Report) -> Said {
             ("one-in", Said::same(format!("{:.0}", 1.0 / report.target_fpir.max(1e-9)))),
         ],
     )
+}
+
+/// Where the middle face stands by EN 62676-4.
+fn dori_summary(report: &Report) -> Said {
+    let px = report.figures.track_px.map_or(0.0, |spread| spread.p50);
+    let class = WORDS.say(&format!("class-{}", Dori::of(px).as_str()), &[]);
+    say("dori-summary", &[("density", Said::same(format!("{:.0}", px_per_m(px)))), ("class", class)])
 }
 
 fn tiles(page: &mut Page, report: &Report) {
@@ -408,7 +416,8 @@ fn places(page: &mut Page, report: &Report) {
 
 fn hours(page: &mut Page, report: &Report) {
     let figures = &report.figures;
-    if report.span.is_none() && figures.hours.len() < 2 {
+    // Without a date the hours of a recording mean nothing.
+    if report.span.is_none() {
         return;
     }
     page.add("h2", "", &say("hours", &[]));
