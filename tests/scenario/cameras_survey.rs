@@ -142,6 +142,7 @@ fn a_camera_is_tried_and_what_comes_is_said() {
     assert!(tested["codec"].is_string() && tested["first-picture-ms"].as_u64().is_some(), "{tested}");
     assert!(tested["frames-analysed"].as_u64().is_some_and(|frames| frames > 0), "{tested}");
     assert_eq!(tested["faces"], 0, "{tested}");
+    assert!(tested["fps"].as_f64().is_some_and(|fps| fps > 1.0), "{tested}");
     assert!(site.done(&["cameras", "test", "gate", "--duration", "1s"]).contains("first picture after"));
 
     refused(&site, &["cameras", "test", "locked"], 1, &["locked", "refused the user and password"]);

@@ -268,7 +268,7 @@ fn undecided(
 ) -> Vec<Help> {
     let used = told.count(Fate::Used);
     let need = policy.looks.first().copied().unwrap_or(1);
-    let largest = told.inter_eye_px().map_or(0.0, |(_, _, largest)| largest);
+    let (_, middle, largest) = told.inter_eye_px().unwrap_or_default();
     let larger = |have_px: f32, frames: u32| {
         let from = calibration.decidable_from_px(frames)?.max(floors.inter_eye_px_min);
         (have_px < from).then_some(Help::LargerFaces { have_px, need_px: from })
@@ -276,7 +276,8 @@ fn undecided(
     let more_frames = (used < need).then_some(Help::MoreFrames { have: used, need });
     let last = told.looks.last();
     match reason {
-        Undecidable::TooSmall => vec![larger(largest, need), more_frames],
+        // Somebody who was large enough for a moment was too small for most of it.
+        Undecidable::TooSmall => vec![larger(middle, need), more_frames],
         Undecidable::Blurred => vec![
             Some(Help::Sharper {
                 have: told.median_of(Unfit::Blurred, |quality| quality.sharpness),

@@ -309,7 +309,7 @@ fn draw_mark(out: &mut String, x: f64, label: &str, free_from: &mut f64) {
     *free_from = left + width;
     let _written = write!(
         out,
-        "<line class=\"mark\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{:.1}\"/><text class=\"strong\" x=\"{left:.1}\" y=\"{y:.1}\">{}</text>",
+        "<line class=\"mark\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{:.1}\"/><text class=\"word\" x=\"{left:.1}\" y=\"{y:.1}\">{}</text>",
         HEIGHT - BOTTOM,
         escaped(label),
     );

@@ -94,8 +94,8 @@ fn track(page: &mut Page, sheet: &Sheet, told: &Told) {
     page.raw(&format!("<section class=\"track {}\">", tone(&verdict.outcome, stages).class()));
     let heading = match &verdict.outcome {
         Outcome::Identified { person, .. } => say("head-identified", &[("person", Said::same(person))]),
-        Outcome::NotEnrolled => say("outcome-not-enrolled", &[]),
-        Outcome::NotDecidable(_) => say("outcome-not-decidable", &[]),
+        Outcome::NotEnrolled => say("head-not-enrolled", &[]),
+        Outcome::NotDecidable(_) => say("head-not-decidable", &[]),
     };
     let span = say(
         "track-span",
