@@ -36,18 +36,24 @@ fn a_clip_is_measured_the_same_every_time_and_nobody_is_kept() {
     if fetched().is_none() {
         return;
     }
-    let Some(clip) = shared("data/clips/one-by-one.mp4") else { return };
-    let (site, clip) = (Site::new(), clip.display().to_string());
+    let Some(clip) = shared("data/clips/three-people-approach.mp4") else { return };
+    let Some(more) = shared("data/clips/two-strangers-approach.mp4") else { return };
+    let (site, clip, more) = (Site::new(), clip.display().to_string(), more.display().to_string());
     let out = site.path("report");
     let survey = || {
-        let printed = site.done(&["cameras", "survey", "--clip", &clip, "--json", "--out", &out.display().to_string()]);
-        (printed, text(&out.join("survey-one-by-one.html")), text(&out.join("survey-one-by-one.json")))
+        let printed =
+            site.done(&["cameras", "survey", "--clip", &clip, &more, "--json", "--out", &out.display().to_string()]);
+        (
+            printed,
+            text(&out.join("survey-three-people-approach.html")),
+            text(&out.join("survey-three-people-approach.json")),
+        )
     };
     let (first, second) = (survey(), survey());
     assert_eq!(first, second);
     assert_eq!(first.0, first.2, "what is printed is what is written");
     let mode = |path: &Path| std::fs::metadata(path).expect("written").permissions().mode() & 0o777;
-    assert_eq!((mode(&out), mode(&out.join("survey-one-by-one.html"))), (0o700, 0o600));
+    assert_eq!((mode(&out), mode(&out.join("survey-three-people-approach.html"))), (0o700, 0o600));
 
     let report: Value = serde_json::from_str(&first.0).expect("JSON");
     let figures = &report["figures"];

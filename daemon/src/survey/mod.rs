@@ -319,6 +319,11 @@ mod tests {
     fn every_text_is_written_in_both_languages() {
         let words = Words::parse(include_str!("words.toml")).expect("valid TOML");
         assert_eq!(words.faults(&[include_str!("page.rs"), include_str!("text.rs")]), Vec::<String>::new());
+        for key in
+            ["hours-hour", "hours-picture", "hours-brightness", "hours-contrast", "hours-sharpness", "tile-found"]
+        {
+            assert!(words.has(key), "{key}");
+        }
         for reason in Undecidable::ALL {
             assert!(words.has(&format!("reason-{}", reason.as_str())), "{}", reason.as_str());
         }

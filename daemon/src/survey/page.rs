@@ -414,6 +414,27 @@ fn places(page: &mut Page, report: &Report) {
     page.raw("</div>");
 }
 
+/// Fewer hours than this are clearer as a table.
+const HOURS_FOR_CHARTS: usize = 4;
+
+fn hours_table(page: &mut Page, hours: &[HourFigures]) {
+    let head = ["hours-hour", "hours-tracks", "hours-picture", "hours-brightness", "hours-contrast", "hours-sharpness"];
+    let mut rows = vec![head.map(|key| WORDS.say(key, &[]).html()).to_vec()];
+    let middle = |spread: Option<Spread>| spread.map_or_else(|| "-".to_owned(), |spread| format!("{:.2}", spread.p50));
+    rows.extend(hours.iter().map(|hour| {
+        vec![
+            hour.hour.to_string(),
+            hour.tracks.to_string(),
+            middle(hour.picture_brightness),
+            middle(hour.face_brightness),
+            middle(hour.face_contrast),
+            middle(hour.sharpness),
+        ]
+    }));
+    page.table(&rows);
+    page.add("p", "note", &say("hours-table-note", &[]));
+}
+
 fn hours(page: &mut Page, report: &Report) {
     let figures = &report.figures;
     // Without a date the hours of a recording mean nothing.
@@ -421,6 +442,10 @@ fn hours(page: &mut Page, report: &Report) {
         return;
     }
     page.add("h2", "", &say("hours", &[]));
+    if figures.hours.len() < HOURS_FOR_CHARTS {
+        hours_table(page, &figures.hours);
+        return;
+    }
     page.raw("<div class=\"charts\">");
     let at = |hour: u8| figures.hours.iter().find(|figures| figures.hour == hour);
     #[expect(clippy::cast_precision_loss, reason = "a count of tracks")]
