@@ -3,6 +3,7 @@
 //! The detector, the quality measures and the tracker are those of the running daemon; nothing is embedded and nobody is
 //! compared. No picture is kept.
 
+mod charts;
 pub mod live;
 mod page;
 mod text;
@@ -318,7 +319,10 @@ mod tests {
     #[test]
     fn every_text_is_written_in_both_languages() {
         let words = Words::parse(include_str!("words.toml")).expect("valid TOML");
-        assert_eq!(words.faults(&[include_str!("page.rs"), include_str!("text.rs")]), Vec::<String>::new());
+        assert_eq!(
+            words.faults(&[include_str!("page.rs"), include_str!("charts.rs"), include_str!("text.rs")]),
+            Vec::<String>::new()
+        );
         for key in
             ["hours-hour", "hours-picture", "hours-brightness", "hours-contrast", "hours-sharpness", "tile-found"]
         {
