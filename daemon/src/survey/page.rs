@@ -110,7 +110,7 @@ fn banner(page: &mut Page, report: &Report) {
 pub(super) fn headline(report: &Report) -> Said {
     let Some(px) = report.figures.track_px else { return say("grade-nobody-seen", &[]) };
     let whole = |value: f32| Said::same(format!("{value:.0}"));
-    let values = [("low", whole(px.p10)), ("high", whole(px.p90)), ("median", whole(px.p50))];
+    let values = [("low", whole(px.p10.floor())), ("high", whole(px.p90.ceil())), ("median", whole(px.p50))];
     match report.assessment.grade {
         Grade::NobodySeen => say("grade-nobody-seen", &[]),
         Grade::Unsuitable => say("grade-unsuitable", &values),

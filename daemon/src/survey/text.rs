@@ -29,7 +29,7 @@ pub(super) fn text(report: &Report) -> String {
     for (why, count) in &figures.undecided {
         row(&format!("not decidable: {why}"), count.to_string());
     }
-    lines.push(table(&["", ""], &rows));
+    lines.push(table(&["measured", ""], &rows));
     for (at, advice) in report.assessment.advice.iter().enumerate() {
         lines.push(format!("{}. {}", at + 1, page::advice(report, advice).en));
     }
