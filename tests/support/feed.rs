@@ -33,6 +33,8 @@ pub enum Feed {
     },
     /// A clip, repeated without a gap.
     Clip(Arc<Clip>),
+    /// A clip that plays once for whoever connects first; then the camera stays connected and shows nothing.
+    ClipOnce(Arc<Clip>),
 }
 
 impl Feed {
@@ -54,7 +56,7 @@ impl Feed {
                     coding.encoder(*fps, "pay0")
                 )
             }
-            Self::Clip(clip) => format!(
+            Self::Clip(clip) | Self::ClipOnce(clip) => format!(
                 "( appsrc name=feed is-live=true format=time ! {} ! {} name=pay0 pt=96 config-interval=-1 )",
                 clip.parser, clip.payloader
             ),
@@ -140,13 +142,17 @@ impl Clip {
         Ok(Arc::new(Self { units, caps, duration_ns, parser, payloader }))
     }
 
-    /// Lets `source` show this clip from its start, again and again.
-    pub fn show(self: &Arc<Self>, source: &gst_app::AppSrc) {
+    /// Lets `source` show this clip from its start, `times` times or again and again.
+    pub fn show(self: &Arc<Self>, source: &gst_app::AppSrc, times: Option<usize>) {
         source.set_caps(Some(&self.caps));
         let (clip, mut next) = (self.clone(), 0_usize);
+        let most = times.map_or(usize::MAX, |times| times * self.units.len());
         source.set_callbacks(
             gst_app::AppSrcCallbacks::builder()
                 .need_data(move |source, _| {
+                    if next >= most {
+                        return;
+                    }
                     // An error means that the server is closing this media; it asks no more then.
                     let _flow = source.push_buffer(clip.unit(next));
                     next += 1;

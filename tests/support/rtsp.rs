@@ -222,13 +222,18 @@ impl RtspServer {
             factory.add_role_from_structure(&viewer);
         }
         let faults = self.faults.entry(name.to_owned()).or_default().clone();
-        let feed = feed.clone();
+        let (feed, shown) = (feed.clone(), AtomicBool::new(false));
         factory.connect_media_configure(move |_, media| {
             faults.on_media(media);
             let source = media.element().downcast::<gst::Bin>().ok().and_then(|bin| bin.by_name("feed"));
             let source = source.and_then(|source| source.downcast::<gst_app::AppSrc>().ok());
-            if let (Feed::Clip(clip), Some(source)) = (&feed, source) {
-                clip.show(&source);
+            match (&feed, source) {
+                (Feed::Clip(clip), Some(source)) => clip.show(&source, None),
+                // Whoever connects again, after the silence, finds a camera that shows nothing.
+                (Feed::ClipOnce(clip), Some(source)) => {
+                    clip.show(&source, Some(usize::from(!shown.swap(true, Ordering::AcqRel))));
+                }
+                _ => {}
             }
         });
         let mounts = self.server.mount_points().ok_or("the server has no mount points")?;

@@ -20,6 +20,7 @@ pub mod codec;
 pub mod fault;
 pub mod frame;
 pub mod health;
+pub mod local_time;
 pub mod lockout;
 pub mod loss_gate;
 mod reaper;

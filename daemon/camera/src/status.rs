@@ -95,6 +95,8 @@ pub struct CameraStatus {
     pub teardowns_stuck_total: u64,
     /// The last fault and what happens next, in one sentence.
     pub last_error: Option<String>,
+    /// The last fault alone, for whoever does not wait for what happens next.
+    pub last_fault: Option<String>,
     /// Milliseconds until the next attempt, while waiting.
     pub next_attempt_ms: Option<u64>,
 }
@@ -114,6 +116,7 @@ pub(crate) struct Said {
     pub(crate) frames_per_s: Option<f64>,
     pub(crate) reconnects_total: BTreeMap<&'static str, u64>,
     pub(crate) last_error: Option<String>,
+    pub(crate) last_fault: Option<String>,
     pub(crate) next_attempt: Option<Mono>,
 }
 
@@ -146,6 +149,7 @@ impl Default for Gauges {
                 frames_per_s: None,
                 reconnects_total: BTreeMap::new(),
                 last_error: None,
+                last_fault: None,
                 next_attempt: None,
             }),
         }
@@ -181,6 +185,7 @@ impl Gauges {
             notices_dropped_total: count(&self.notices_dropped_total),
             teardowns_stuck_total: count(&self.teardowns_stuck_total),
             last_error: said.last_error,
+            last_fault: said.last_fault,
             next_attempt_ms: said.next_attempt.map(|at| millis(at.since(now))),
         }
     }

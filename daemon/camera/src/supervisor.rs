@@ -299,6 +299,7 @@ impl Supervisor {
             _ => format!("reconnecting, attempt {}, in", self.backoff.faults() + 1),
         };
         *unpoisoned(self.gauges.said.lock()).reconnects_total.entry(fault.reason()).or_default() += 1;
+        unpoisoned(self.gauges.said.lock()).last_fault = Some(fault.to_string());
         let line = format!("{fault}; {what_next} {}", span(until.since(now)));
         self.say_fault(fault.reason(), line, state, until);
         self.wait(until)

@@ -192,6 +192,8 @@ pub struct Row {
     offset: f64,
     /// Different people behind the impostor probes; at least 1.
     people: u32,
+    /// Mean and standard deviation of the genuine cosines, as measured.
+    genuine: (f64, f64),
     /// (log10 false match rate, cosine), rate descending, cosine ascending.
     tail: Vec<(f64, f64)>,
 }
@@ -283,6 +285,19 @@ impl Calibration {
         bin.rows.iter().rev().find(|row| row.frames <= frames).filter(|row| row.decidable)
     }
 
+    /// Fewest frames with which faces of `inter_eye_px` can be decided; `None` when none suffice.
+    #[must_use]
+    pub fn frames_needed(&self, inter_eye_px: f32) -> Option<u32> {
+        let bin = self.bins.iter().find(|bin| (bin.from_px..bin.to_px).contains(&inter_eye_px))?;
+        bin.rows.iter().find(|row| row.decidable).map(|row| row.frames)
+    }
+
+    /// Smallest face, inter-eye pixels, that can be decided with `frames` frames; `None` when no size can.
+    #[must_use]
+    pub fn decidable_from_px(&self, frames: u32) -> Option<f32> {
+        self.bins.iter().map(|bin| bin.from_px).find(|px| self.row(*px, frames).is_some())
+    }
+
     /// Every cell as (lower edge px, frames, decidable), for status and tests.
     pub fn cells(&self) -> impl Iterator<Item = (f32, u32, bool)> + '_ {
         self.bins.iter().flat_map(|bin| bin.rows.iter().map(|row| (bin.from_px, row.frames, row.decidable)))
@@ -294,7 +309,8 @@ impl Row {
         let bad = |what| BadCalibration::Row { bin: format!("{from_px}"), n: raw.n, what };
         if !raw.decidable {
             let (slope, offset, tail) = (0.0, 0.0, Vec::new());
-            return Ok(Self { frames: raw.n, decidable: false, slope, offset, people: 1, tail });
+            let genuine = (0.0, 0.0);
+            return Ok(Self { frames: raw.n, decidable: false, slope, offset, people: 1, genuine, tail });
         }
         if !(raw.llr_slope.is_finite() && raw.llr_offset.is_finite() && raw.llr_slope > 0.0) {
             return Err(bad("llr-slope must be positive and both numbers of the line finite"));
@@ -310,7 +326,9 @@ impl Row {
             return Err(bad("the tail must have falling rates and rising cosines"));
         }
         let people = raw.impostor_identities.max(1);
-        Ok(Self { frames: raw.n, decidable: true, slope: raw.llr_slope, offset: raw.llr_offset, people, tail })
+        let genuine = (raw.genuine_mean, raw.genuine_std);
+        let (slope, offset) = (raw.llr_slope, raw.llr_offset);
+        Ok(Self { frames: raw.n, decidable: true, slope, offset, people, genuine, tail })
     }
 
     /// Different people behind the impostor probes.
@@ -343,6 +361,15 @@ impl Row {
         self.slope * (f64::from(cosine) - f64::from(runner_up))
     }
 
+    /// The share of genuine comparisons expected at or above `cosine`, 0..=1, taking them for normally distributed with
+    /// the measured mean and deviation: an estimate for advice, no part of any decision.
+    #[must_use]
+    pub fn genuine_share(&self, cosine: f32) -> f64 {
+        let (mean, deviation) = self.genuine;
+        let z = (f64::from(cosine) - mean) / deviation.max(1e-6);
+        upper_normal(z).clamp(0.0, 1.0)
+    }
+
     /// The cosine that at most a share `fmr` of impostor comparisons reaches. Between tail points the logarithm of the
     /// rate is interpolated; beyond the last one the last two points are continued, which for a tail that falls at
     /// least exponentially (a Gaussian does) errs to the safe side.
@@ -357,6 +384,16 @@ impl Row {
         let cosine = cosine as f32;
         cosine
     }
+}
+
+/// Share of a standard normal distribution above `z`. Source: Abramowitz and Stegun, "Handbook of Mathematical
+/// Functions", 26.2.17; absolute error below 7.5e-8.
+fn upper_normal(z: f64) -> f64 {
+    let t = 1.0 / (1.0 + 0.231_641_9 * z.abs());
+    let series = [1.330_274_429, -1.821_255_978, 1.781_477_937, -0.356_563_782, 0.319_381_530];
+    let sum = series.into_iter().fold(0.0, |sum, factor| (sum + factor) * t);
+    let tail = (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt() * sum;
+    if z >= 0.0 { tail } else { 1.0 - tail }
 }
 
 /// The false match rate each comparison may have so that a search among `people` stays at `fpir`.
@@ -428,6 +465,23 @@ pub(crate) mod tests {
         assert!((row.threshold(1e-3) - 0.309).abs() < 1e-6);
         let steps: Vec<f32> = [0.5, 1e-1, 3e-2, 1e-4, 1e-5, 1e-7].iter().map(|f| row.threshold(*f)).collect();
         assert!(steps.windows(2).all(|pair| pair[0] < pair[1]), "{steps:?}");
+    }
+
+    #[test]
+    fn what_is_missing_is_said_in_frames_and_pixels() {
+        let table = plain();
+        assert_eq!((table.frames_needed(8.0), table.frames_needed(3.0)), (Some(2), None));
+        assert_eq!((table.decidable_from_px(2), table.decidable_from_px(1)), (Some(4.0), None));
+    }
+
+    #[test]
+    fn the_share_of_genuine_comparisons_above_a_cosine_is_that_of_the_normal_distribution() {
+        let table = plain();
+        let row = table.row(10.0, 3).expect("a row");
+        // Genuine N(0.5, 0.1): textbook values of the upper tail.
+        for (cosine, share) in [(0.5, 0.5), (0.6, 0.158_655), (0.7, 0.022_750), (0.3, 0.977_250)] {
+            assert!((row.genuine_share(cosine) - share).abs() < 1e-5, "{cosine}: {}", row.genuine_share(cosine));
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One look at a fused track: gallery, calibration and policy together give an outcome.
 
 use crate::calibrate::tally::{COMPARISONS_MAX, RowKey, Sample, cell};
-use crate::calibration::Calibration;
+use crate::calibration::{Calibration, Row};
 use crate::fusion::Fusion;
 use crate::gallery::{Gallery, Member, Nearest};
 use crate::id::ListId;
@@ -29,11 +29,26 @@ pub struct Judgement {
     pub best: Option<(Member, EvidenceRecord)>,
     /// People compared.
     pub compared: usize,
+    /// What had to be reached, where a decision was possible at all.
+    pub bar: Option<Bar>,
+}
+
+/// What the best person of a look must reach to be identified.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bar {
+    /// Least cosine at this face size, frame count and gallery size.
+    pub cosine_min: f32,
+    /// The same as natural-log likelihood ratio; never below 0.
+    pub llr_min: f32,
+    /// Least lead over the second best, as log likelihood ratio.
+    pub gap_llr_min: f32,
+    /// People compared with.
+    pub compared: usize,
 }
 
 impl Judgement {
     const fn bare(outcome: Outcome) -> Self {
-        Self { outcome, best: None, compared: 0 }
+        Self { outcome, best: None, compared: 0, bar: None }
     }
 }
 
@@ -54,7 +69,8 @@ impl Bench<'_> {
         let fmr = self.policy.fmr_per_comparison(&nearest.member.list, nearest.compared, looks);
         let (llr, gap) = (row.llr(nearest.cosine), nearest.runner_up.map(|second| row.llr_gap(nearest.cosine, second)));
         let evidence = self.evidence(fusion, &nearest, llr, gap);
-        let outcome = if nearest.cosine < row.threshold(fmr) || llr <= 0.0 {
+        let bar = self.bar(row, fmr, nearest.compared);
+        let outcome = if nearest.cosine < bar.cosine_min || llr <= 0.0 {
             if llr <= self.policy.not_enrolled_llr_max {
                 Outcome::NotEnrolled
             } else {
@@ -65,7 +81,12 @@ impl Bench<'_> {
         } else {
             Outcome::Identified { person: nearest.member.person.clone(), evidence: evidence.clone() }
         };
-        Judgement { outcome, best: Some((nearest.member.clone(), evidence)), compared: nearest.compared }
+        Judgement {
+            outcome,
+            best: Some((nearest.member.clone(), evidence)),
+            compared: nearest.compared,
+            bar: Some(bar),
+        }
     }
 
     /// A judgement reduced to what shadow mode counts. `turn` says which people of a large gallery are taken. `None` where
@@ -82,6 +103,17 @@ impl Bench<'_> {
             best: cell(evidence.cosine),
             rest: rest.into_iter().map(cell).collect(),
         })
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "log likelihood ratios are two-digit numbers")]
+    fn bar(&self, row: &Row, fmr: f64, compared: usize) -> Bar {
+        let cosine_min = row.threshold(fmr);
+        Bar {
+            cosine_min,
+            llr_min: row.llr(cosine_min).max(0.0) as f32,
+            gap_llr_min: self.policy.runner_up_llr_min as f32,
+            compared,
+        }
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "log likelihood ratios are two-digit numbers")]

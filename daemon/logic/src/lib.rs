@@ -8,23 +8,28 @@
 //! FrameView -> [vision] -> DetectedFace -> Tracker -> TrackedFace -> Watcher -> Action -> [store, sinks]
 //! ```
 
+pub mod advice;
 pub mod alert;
 pub mod calibrate;
 pub mod calibration;
 pub mod embedding;
 pub mod evaluation;
+pub mod explain;
 pub mod face;
+pub mod figures;
 pub mod fitness;
 pub mod frame;
 pub mod fusion;
 pub mod gallery;
 pub mod geometry;
+pub mod histogram;
 pub mod id;
 pub mod impact;
 pub mod judge;
 pub mod outcome;
 pub mod policy;
 pub mod record;
+pub mod survey;
 pub mod thresholds;
 pub mod time;
 pub mod tracker;

@@ -1,5 +1,6 @@
 //! The three answers about a track, with reasons.
 
+use crate::explain::Explanation;
 use crate::face::Unfit;
 use crate::frame::FrameStamp;
 use crate::id::{CameraId, PersonId, TrackId};
@@ -140,4 +141,6 @@ pub struct TrackVerdict {
     pub inter_eye_px: f32,
     /// Faces left out, by reason.
     pub unfit: Vec<(Unfit, u32)>,
+    /// How it came to that, when the watcher was asked to note it.
+    pub explanation: Option<Box<Explanation>>,
 }

@@ -17,6 +17,7 @@ use crate::alert::{AlertMachine, CandidateTiming, Sighting, VoteRefused};
 use crate::calibrate::tally::{Batch, Sample};
 use crate::calibration::Calibration;
 use crate::embedding::Embedding;
+use crate::explain::{Explanation, Fate, LookAt};
 use crate::face::{FrameFaces, Quality, TrackedFace, Unfit};
 use crate::frame::FrameStamp;
 use crate::fusion::{Fusion, Offered};
@@ -76,6 +77,8 @@ struct Track {
     last_judgement: Option<Outcome>,
     /// At most one a look; counted or dropped when the track ends.
     samples: Vec<Sample>,
+    /// Kept only when the watcher explains.
+    told: Option<Box<Explanation>>,
 }
 
 /// The person a track's first frames spoke for, and the frames since.
@@ -100,6 +103,7 @@ pub struct Watcher {
     tracks: BTreeMap<(CameraId, TrackId), Track>,
     overflow_total: u64,
     counted: Batch,
+    explains: bool,
 }
 
 impl Watcher {
@@ -114,7 +118,15 @@ impl Watcher {
             tracks: BTreeMap::new(),
             overflow_total: 0,
             counted: Batch::default(),
+            explains: false,
         }
+    }
+
+    /// The same watcher, noting for every verdict how it came about. For recordings: it costs memory for each face.
+    #[must_use]
+    pub const fn explaining(mut self) -> Self {
+        self.explains = true;
+        self
     }
 
     /// Takes back what was open at the last stop. See [`AlertMachine::restore`].
@@ -246,30 +258,44 @@ impl Watcher {
             let oldest = self.tracks.iter().min_by_key(|(_, track)| track.last.mono).map(|(key, _)| key.clone());
             out.extend(oldest.and_then(|key| self.end_track(&key)));
         }
-        let track = self.tracks.entry(key.clone()).or_insert_with(|| Track::begin(stamp));
+        let explains = self.explains;
+        let track = self.tracks.entry(key.clone()).or_insert_with(|| Track::begin(stamp, explains));
         track.note(stamp, &face.quality);
-        match (&face.embedding, &mut track.accused) {
-            (Err(why), None) => track.primary.leave_out(*why),
-            (Err(why), Some(accused)) => accused.secondary.leave_out(*why),
+        let fate = match (&face.embedding, &mut track.accused) {
+            (Err(why), accused) => {
+                accused.as_mut().map_or(&mut track.primary, |accused| &mut accused.secondary).leave_out(*why);
+                Fate::LeftOut(*why)
+            }
             (Ok(embedding), None) => self.on_primary(now, &key, embedding, &face.quality, out),
             (Ok(embedding), Some(_)) => self.on_secondary(now, &key, embedding, &face.quality, out),
+        };
+        if let Some(told) = self.tracks.get_mut(&key).and_then(|track| track.told.as_mut()) {
+            told.note_face(stamp, face.quality, fate);
         }
         if let Some(accused) = self.tracks.get(&key).and_then(|track| track.accused.as_ref()) {
             self.alerts.seen(stamp.mono, camera, &accused.person);
         }
     }
 
-    fn on_primary(&mut self, now: Now, key: &Key, embedding: &Embedding, quality: &Quality, out: &mut Vec<Action>) {
+    fn on_primary(
+        &mut self,
+        now: Now,
+        key: &Key,
+        embedding: &Embedding,
+        quality: &Quality,
+        out: &mut Vec<Action>,
+    ) -> Fate {
         let bench = Bench { gallery: &self.gallery, calibration: &self.calibration, policy: &self.policy };
-        let Some(track) = self.tracks.get_mut(key) else { return };
+        let Some(track) = self.tracks.get_mut(key) else { return Fate::Settled };
         let stamp = track.last;
         track.first_usable.get_or_insert(stamp.mono);
-        if track.primary.offer(stamp.mono, embedding, quality, self.policy.min_interval) != Offered::Used
-            || !due(&self.policy.looks, &mut track.looks_done, track.primary.used())
-        {
-            return;
+        let offered = track.primary.offer(stamp.mono, embedding, quality, self.policy.min_interval);
+        let fate = Fate::of(offered, Fate::Used);
+        if offered != Offered::Used || !due(&self.policy.looks, &mut track.looks_done, track.primary.used()) {
+            return fate;
         }
         let judged = bench.judge(&track.primary, self.policy.lists_of(&key.0), self.policy.looks.len());
+        note_look(&mut track.told, LookAt::Candidate, stamp, &track.primary, &judged);
         track.last_judgement = Some(judged.outcome.clone());
         if self.policy.counts_strangers {
             let sample = bench.sample(&track.primary, self.policy.lists_of(&key.0), &judged, key.1.0);
@@ -279,7 +305,7 @@ impl Watcher {
         }
         let Judgement { outcome: Outcome::Identified { person, evidence }, best: Some((member, _)), .. } = judged
         else {
-            return;
+            return fate;
         };
         let delay = track.first_usable.map_or(Duration::ZERO, |first| stamp.mono.since(first));
         track.accused = Some(Accused {
@@ -292,36 +318,47 @@ impl Watcher {
             settled: false,
         });
         if self.policy.mode_of(&key.0) == Mode::Shadow {
-            return;
+            return fate;
         }
         let already = self.alerts.open(&key.0, &person).is_some_and(|open| open.track != key.1);
         if already {
             out.extend(self.confirm(now, &key.0, &member, evidence));
-            return;
+            return fate;
         }
         let raised = self.raise(now, key, &member, evidence);
         if !raised.is_empty() {
             out.extend(raised);
             out.push(Action::CandidateDelay(key.0.clone(), delay));
         }
+        fate
     }
 
-    fn on_secondary(&mut self, now: Now, key: &Key, embedding: &Embedding, quality: &Quality, out: &mut Vec<Action>) {
+    fn on_secondary(
+        &mut self,
+        now: Now,
+        key: &Key,
+        embedding: &Embedding,
+        quality: &Quality,
+        out: &mut Vec<Action>,
+    ) -> Fate {
         let bench = Bench { gallery: &self.gallery, calibration: &self.calibration, policy: &self.policy };
-        let Some(track) = self.tracks.get_mut(key) else { return };
+        let Some(track) = self.tracks.get_mut(key) else { return Fate::Settled };
         let stamp = track.last;
-        let Some(accused) = track.accused.as_mut().filter(|accused| !accused.settled) else { return };
+        let Some(accused) = track.accused.as_mut().filter(|accused| !accused.settled) else { return Fate::Settled };
         // The frame right after the candidate's last one is disjoint only when it is as far away as any other two.
         if stamp.mono.since(accused.since.mono) < self.policy.min_interval {
             accused.secondary.leave_out(Unfit::TooSoon);
-            return;
+            return Fate::LeftOut(Unfit::TooSoon);
         }
-        if accused.secondary.offer(stamp.mono, embedding, quality, self.policy.min_interval) != Offered::Used
+        let offered = accused.secondary.offer(stamp.mono, embedding, quality, self.policy.min_interval);
+        let fate = Fate::of(offered, Fate::UsedToConfirm);
+        if offered != Offered::Used
             || !due(&self.policy.confirm_looks, &mut accused.looks_done, accused.secondary.used())
         {
-            return;
+            return fate;
         }
         let judged = bench.judge(&accused.secondary, self.policy.lists_of(&key.0), self.policy.confirm_looks.len());
+        note_look(&mut track.told, LookAt::Confirmation, stamp, &accused.secondary, &judged);
         let member = Member { person: accused.person.clone(), list: accused.list.clone() };
         match judged {
             Judgement { outcome: Outcome::Identified { person, evidence }, .. } if person == member.person => {
@@ -342,6 +379,7 @@ impl Watcher {
             }
             Judgement { .. } => {}
         }
+        fate
     }
 
     fn raise(&mut self, now: Now, key: &Key, member: &Member, evidence: EvidenceRecord) -> Vec<Action> {
@@ -390,6 +428,13 @@ fn journal(events: impl IntoIterator<Item = AlertEvent>) -> Vec<Action> {
     events.into_iter().map(|event| Action::Journal(Box::new(event))).collect()
 }
 
+/// Notes a look when the watcher explains.
+fn note_look(told: &mut Option<Box<Explanation>>, at: LookAt, stamp: FrameStamp, fusion: &Fusion, judged: &Judgement) {
+    if let Some(told) = told {
+        told.note_look(at, stamp, (fusion.used(), fusion.inter_eye_px()), judged);
+    }
+}
+
 /// Whether `used` frames have reached the next look; passes it when so.
 fn due(looks: &[u32], done: &mut usize, used: u32) -> bool {
     let reached = looks.get(*done).is_some_and(|look| used >= *look);
@@ -398,7 +443,7 @@ fn due(looks: &[u32], done: &mut usize, used: u32) -> bool {
 }
 
 impl Track {
-    fn begin(stamp: FrameStamp) -> Self {
+    fn begin(stamp: FrameStamp, explains: bool) -> Self {
         Self {
             began: stamp,
             last: stamp,
@@ -411,6 +456,7 @@ impl Track {
             accused: None,
             last_judgement: None,
             samples: Vec::new(),
+            told: explains.then(Box::default),
         }
     }
 
@@ -421,7 +467,7 @@ impl Track {
         self.largest_px = self.largest_px.max(quality.inter_eye_px);
     }
 
-    fn verdict(self, key: &Key, bench: &Bench<'_>, lists: &[ListId]) -> TrackVerdict {
+    fn verdict(mut self, key: &Key, bench: &Bench<'_>, lists: &[ListId]) -> TrackVerdict {
         let looks = &bench.policy.looks;
         let enough = looks.first().is_some_and(|first| self.primary.used() >= *first);
         let outcome = match (&self.accused, &self.last_judgement) {
@@ -432,10 +478,14 @@ impl Track {
             (None, _) if !enough => Outcome::NotDecidable(Undecidable::from_unfit(self.primary.main_unfit())),
             // No look of its own: all frames may speak for "not enrolled" or "cannot tell", never for a person. Frames
             // after the last look may have tipped the scales; saying so would be one look more than was paid for.
-            (None, _) => match bench.judge(&self.primary, lists, looks.len()).outcome {
-                Outcome::Identified { .. } => Outcome::NotDecidable(Undecidable::Ambiguous),
-                other => other,
-            },
+            (None, _) => {
+                let judged = bench.judge(&self.primary, lists, looks.len());
+                note_look(&mut self.told, LookAt::End, self.last, &self.primary, &judged);
+                match judged.outcome {
+                    Outcome::Identified { .. } => Outcome::NotDecidable(Undecidable::Ambiguous),
+                    other => other,
+                }
+            }
         };
         let mut unfit = self.primary.unfit().clone();
         for (why, count) in self.accused.iter().flat_map(|accused| accused.secondary.unfit()) {
@@ -451,6 +501,7 @@ impl Track {
             frames_used: self.primary.used() + self.accused.as_ref().map_or(0, |accused| accused.secondary.used()),
             inter_eye_px: if self.primary.used() > 0 { self.primary.inter_eye_px() } else { self.largest_px },
             unfit: unfit.into_iter().collect(),
+            explanation: self.told,
         }
     }
 }

@@ -278,3 +278,94 @@ proptest! {
         }
     }
 }
+
+/// What is told about the only track of a world that explains.
+fn told(world: &World) -> (&TrackVerdict, &Explanation) {
+    let verdict = world.verdicts.last().expect("a verdict");
+    (verdict, verdict.explanation.as_deref().expect("the watcher was asked to explain"))
+}
+
+const FLOORS: crate::fitness::Floors = crate::fitness::Floors {
+    inter_eye_px_min: 2.0,
+    sharpness_min: 0.1,
+    yaw_deg_max: 45.0,
+    roll_deg_max: 35.0,
+    brightness_min: 0.04,
+    brightness_max: 0.95,
+    contrast_min: 0.02,
+};
+
+fn helped(world: &World) -> Vec<crate::explain::Help> {
+    let (verdict, told) = told(world);
+    crate::explain::help(verdict, told, &plain(), &policy(ConfirmBy::Machine), &FLOORS)
+}
+
+fn explaining() -> World {
+    let mut world = World::new(ConfirmBy::Machine);
+    world.watcher = world.watcher.explaining();
+    world
+}
+
+#[test]
+fn nothing_is_noted_unless_asked_and_the_decision_is_the_same() {
+    let show = |world: &mut World| {
+        world.show("gate", 1, &Ok(like("ann", 0.6)), 3_000).wait(6_000);
+        let mut verdict = world.verdicts.remove(0);
+        (std::mem::take(&mut world.alerts), verdict.explanation.take().is_some(), verdict)
+    };
+    let (silent, talking) = (show(&mut World::new(ConfirmBy::Machine)), show(&mut explaining()));
+    assert!(!silent.1 && talking.1);
+    assert_eq!((silent.0, silent.2), (talking.0, talking.2));
+}
+
+#[test]
+fn every_face_has_a_fate_and_every_look_its_numbers() {
+    let mut world = explaining();
+    world.show("gate", 1, &Err(Unfit::Blurred), 300).show("gate", 1, &Ok(like("ann", 0.6)), 2_400).wait(6_000);
+    let (verdict, told) = told(&world);
+    let fates: Vec<_> = told.faces.iter().map(|face| face.fate.as_str()).collect();
+    let confirm = "used-to-confirm";
+    assert_eq!(fates, ["blurred", "used", "used", "used", confirm, confirm, confirm, "settled", "settled"]);
+    assert_eq!((verdict.faces, verdict.frames_used), (9, 6));
+    let looks: Vec<_> = told.looks.iter().map(|look| (look.at.as_str(), look.frames_used)).collect();
+    assert_eq!(looks, [("candidate", 3), ("confirmation", 3)]);
+    let ((member, evidence), bar) = (told.looks[0].best.as_ref().expect("ann"), told.looks[0].bar.expect("a bar"));
+    assert_eq!((member.person.as_str(), bar.compared), ("ann", 3));
+    assert!(evidence.cosine >= bar.cosine_min && evidence.llr >= bar.llr_min, "{evidence:?} {bar:?}");
+    assert!(helped(&world).is_empty(), "nothing was missing");
+}
+
+#[test]
+fn what_would_have_helped_is_said_in_numbers() {
+    use crate::explain::Help;
+    let mut world = explaining();
+    world.show("gate", 1, &Ok(like("ann", 0.6)), 600).wait(6_000);
+    assert_eq!(helped(&world), [Help::MoreFrames { have: 2, need: 3 }]);
+    world.show_px("gate", 2, &Ok(like("ann", 0.6)), 1_200, 3.0).wait(6_000);
+    assert_eq!(helped(&world), [Help::LargerFaces { have_px: 3.0, need_px: 4.0 }]);
+    world.show("gate", 3, &Ok(like("ann", 0.6)), 1_200).wait(6_000);
+    assert_eq!(helped(&world), [Help::ConfirmingFrames { have: 1, need: 3 }]);
+    world.show("gate", 4, &Err(Unfit::Cut), 900).wait(6_000);
+    assert_eq!(helped(&world), [Help::WholeFace, Help::MoreFrames { have: 0, need: 3 }]);
+    world.show("gate", 5, &Ok(like("bob", 0.22)), 1_200).wait(6_000);
+    assert!(
+        matches!(helped(&world)[..], [Help::MoreEvidence { have_llr, need_llr, next_look: Some(6) }] if have_llr < need_llr),
+        "{:?}",
+        helped(&world)
+    );
+    let between = Embedding::try_new(&[0.5, 0.49, 0.0, 0.0, 0.0, 0.0, 0.0, 0.714]).expect("finite");
+    world.show("gate", 6, &Ok(between), 1_200).wait(6_000);
+    assert!(matches!(helped(&world)[..], [Help::ApartFromRunnerUp { have_llr, need_llr }] if have_llr < need_llr));
+    world.show("yard", 7, &Ok(like("cat", 0.0)), 1_200).wait(6_000);
+    assert!(helped(&world).is_empty(), "a clear no needs no help");
+}
+
+#[test]
+fn what_is_noted_of_somebody_who_stands_there_for_an_hour_is_bounded() {
+    let mut world = explaining();
+    world.show("gate", 1, &Ok(like("ann", 0.05)), 3_600_000).wait(6_000);
+    let (verdict, told) = told(&world);
+    assert_eq!(told.faces.len(), crate::explain::FACES_NOTED_MAX);
+    assert_eq!(told.faces.len() + told.faces_unnoted as usize, verdict.faces as usize);
+    assert!(told.looks.len() <= 4, "{}", told.looks.len());
+}

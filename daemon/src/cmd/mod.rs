@@ -2,6 +2,7 @@
 
 pub mod alerts;
 pub mod calibrate;
+pub mod cameras;
 pub mod check_config;
 pub mod client;
 pub mod evaluate;
@@ -38,6 +39,9 @@ enum Verb {
     CheckConfig(check_config::CheckConfigArgs),
     /// Ask the running daemon how it is.
     Status(status::StatusArgs),
+    /// Cameras: try one, or measure for a day what it is good for.
+    #[command(subcommand)]
+    Cameras(cameras::CamerasVerb),
     /// Enrolled people.
     #[command(subcommand)]
     Gallery(gallery::GalleryVerb),
@@ -117,6 +121,7 @@ pub fn dispatch(cli: Cli) -> ExitCode {
         Verb::Run(args) => run::run(config, &args),
         Verb::CheckConfig(args) => check_config::run(config, args),
         Verb::Status(args) => status::run(config, &args),
+        Verb::Cameras(verb) => cameras::run(config, &verb),
         Verb::Gallery(verb) => gallery::run(config, verb),
         Verb::Alerts(verb) => alerts::run(config, verb),
         Verb::Replay(args) => replay::run(config, &args),

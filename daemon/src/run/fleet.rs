@@ -167,7 +167,13 @@ impl Fleet {
 }
 
 /// The camera crate's settings, with the password read from its credential.
-fn camera_settings(its: &settings::CameraSettings, places: &CredentialPlaces) -> Result<CameraSettings, String> {
+///
+/// # Errors
+/// A sentence when the credential is missing or cannot be used.
+pub(crate) fn camera_settings(
+    its: &settings::CameraSettings,
+    places: &CredentialPlaces,
+) -> Result<CameraSettings, String> {
     let credential = its.credential.as_ref().map(|name| {
         let found = places.find(name).map_err(|error| error.to_string())?;
         let path = found.ok_or_else(|| {

@@ -6,6 +6,7 @@ use sekisho_logic::face::{FrameFaces, TrackedFace, Unfit};
 use sekisho_logic::fitness::Floors;
 use sekisho_logic::frame::{FrameStamp, FrameView};
 use sekisho_logic::id::{CameraId, TrackId};
+use sekisho_logic::survey::MeasuredFace;
 use sekisho_logic::time::Mono;
 use sekisho_logic::tracker::{Tracker, TrackerSettings};
 use sekisho_vision::analyser::{AnalyserError, CameraEyes, CameraEyesSettings, Eyes, FoundFace, Shown};
@@ -30,24 +31,22 @@ pub struct Look {
     last_embedded: BTreeMap<TrackId, Mono>,
 }
 
+/// A face with its track, and whether it is worth comparing.
+struct Followed {
+    found: FoundFace,
+    track: TrackId,
+    fit: Result<(), Unfit>,
+}
+
 impl Look {
     /// Eyes for `camera`; `nth` keeps its track numbers apart from other cameras'.
     #[must_use]
     pub fn new(settings: &Settings, camera: &CameraId, its: &CameraSettings, nth: u64) -> Self {
-        let quality = &settings.quality;
         Self {
             camera: camera.clone(),
             eyes: CameraEyes::new(look_settings(settings, its)),
             tracker: Tracker::new(TrackerSettings { max_gap: settings.track.max_gap }, nth * TRACKS_EACH + 1),
-            floors: Floors {
-                inter_eye_px_min: its.min_inter_eye_px,
-                sharpness_min: quality.sharpness_min,
-                yaw_deg_max: quality.yaw_deg_max,
-                roll_deg_max: quality.roll_deg_max,
-                brightness_min: quality.brightness_min,
-                brightness_max: quality.brightness_max,
-                contrast_min: quality.contrast_min,
-            },
+            floors: floors(settings, its),
             min_interval: settings.track.min_interval,
             interval: Duration::from_secs_f64(1.0 / its.analysed_fps.max(0.01)),
             due_at: None,
@@ -110,28 +109,15 @@ impl Look {
         taken: Mono,
     ) -> Result<FrameFaces, AnalyserError> {
         let at = stamp.mono;
-        self.last_analysed = Some(at);
-        self.schedule(taken);
-        let expected: Vec<_> = self.tracker.expected(at).collect();
-        let found = self.eyes.detect(eyes, view, at, &expected)?;
-        let detected: Vec<_> = found.iter().map(|found| found.face).collect();
-        let tracks = self.tracker.update(at, &detected);
+        let found = self.find(eyes, view, stamp, taken)?;
         let mut faces = Vec::with_capacity(found.len());
         let mut wanted: Vec<(usize, &FoundFace)> = Vec::new();
-        #[expect(clippy::cast_precision_loss, reason = "frames are at most 8192 pixels wide")]
-        let frame_px = (view.width() as f32, view.height() as f32);
-        for (found, track) in found.iter().zip(tracks) {
-            let Some(track) = track else { continue };
-            let fit = match found.shown {
-                Shown::Partly => Err(Unfit::Cut),
-                Shown::Whole => self.floors.fit(&found.quality, found.face.box_in_frame, frame_px),
-            };
-            let fit = fit.and_then(|()| self.is_new(track, at));
+        for Followed { found, track, fit } in &found {
             if fit.is_ok() {
                 wanted.push((faces.len(), found));
             }
             let embedding = Err(fit.err().unwrap_or(Unfit::NoEmbedding));
-            faces.push(TrackedFace { track, face: found.face, quality: found.quality, embedding });
+            faces.push(TrackedFace { track: *track, face: found.face, quality: found.quality, embedding });
         }
         let crops: Vec<_> = wanted.iter().map(|(_, found)| *found).collect();
         for ((place, _), embedding) in wanted.iter().zip(eyes.embed(&crops)) {
@@ -143,6 +129,58 @@ impl Look {
             face.embedding = embedding;
         }
         Ok(FrameFaces { camera: self.camera.clone(), stamp, faces, ended: self.take_ended() })
+    }
+
+    /// As [`see`](Self::see), but measures only: no face is embedded, so tracks are followed by motion alone. Gives the
+    /// faces and the tracks that ended.
+    ///
+    /// # Errors
+    /// [`AnalyserError`] when a network failed; the frame is skipped.
+    pub fn measure(
+        &mut self,
+        eyes: &mut Eyes,
+        view: &FrameView<'_>,
+        stamp: FrameStamp,
+        taken: Mono,
+    ) -> Result<(Vec<MeasuredFace>, Vec<TrackId>), AnalyserError> {
+        let found = self.find(eyes, view, stamp, taken)?;
+        let faces = found.into_iter().map(|Followed { found, track, fit }| {
+            if fit.is_ok() {
+                self.last_embedded.insert(track, stamp.mono);
+            }
+            MeasuredFace { track, box_in_frame: found.face.box_in_frame, quality: found.quality, fit }
+        });
+        let faces = faces.collect();
+        Ok((faces, self.take_ended()))
+    }
+
+    /// Detects, tracks and says which faces are worth comparing.
+    fn find(
+        &mut self,
+        eyes: &mut Eyes,
+        view: &FrameView<'_>,
+        stamp: FrameStamp,
+        taken: Mono,
+    ) -> Result<Vec<Followed>, AnalyserError> {
+        let at = stamp.mono;
+        self.last_analysed = Some(at);
+        self.schedule(taken);
+        let expected: Vec<_> = self.tracker.expected(at).collect();
+        let found = self.eyes.detect(eyes, view, at, &expected)?;
+        let detected: Vec<_> = found.iter().map(|found| found.face).collect();
+        let tracks = self.tracker.update(at, &detected);
+        #[expect(clippy::cast_precision_loss, reason = "frames are at most 8192 pixels wide")]
+        let frame_px = (view.width() as f32, view.height() as f32);
+        let tracked = found.into_iter().zip(tracks).filter_map(|(found, track)| Some((found, track?)));
+        let judged = tracked.map(|(found, track)| {
+            let fit = match found.shown {
+                Shown::Partly => Err(Unfit::Cut),
+                Shown::Whole => self.floors.fit(&found.quality, found.face.box_in_frame, frame_px),
+            };
+            let fit = fit.and_then(|()| self.is_new(track, at));
+            Followed { found, track, fit }
+        });
+        Ok(judged.collect())
     }
 
     /// The camera is gone: all tracks end.
@@ -167,6 +205,21 @@ impl Look {
             self.last_embedded.remove(track);
         }
         ended
+    }
+}
+
+/// The floors of quality in force at a camera.
+#[must_use]
+pub const fn floors(settings: &Settings, its: &CameraSettings) -> Floors {
+    let quality = &settings.quality;
+    Floors {
+        inter_eye_px_min: its.min_inter_eye_px,
+        sharpness_min: quality.sharpness_min,
+        yaw_deg_max: quality.yaw_deg_max,
+        roll_deg_max: quality.roll_deg_max,
+        brightness_min: quality.brightness_min,
+        brightness_max: quality.brightness_max,
+        contrast_min: quality.contrast_min,
     }
 }
 

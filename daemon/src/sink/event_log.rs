@@ -5,6 +5,7 @@
 
 use crate::notify::Beat;
 use crate::status::wire;
+use sekisho_logic::record::AlertEvent;
 use sekisho_logic::time::Clock;
 use sekisho_store::{JobRefused, OutboxItem, RetryPolicy, StoreError, StoreHandle};
 use std::fs::{File, OpenOptions};
@@ -121,8 +122,7 @@ impl Worker {
     fn write(&self, items: &[OutboxItem]) -> io::Result<()> {
         let mut lines = Vec::new();
         for item in items {
-            serde_json::to_writer(&mut lines, &wire::event(&item.event))?;
-            lines.push(b'\n');
+            write_line(&mut lines, &item.event)?;
         }
         // Opened anew for each batch, so that a log rotated away by name is simply made again.
         let fresh = !self.path.exists();
@@ -168,6 +168,15 @@ impl Worker {
             tracing::debug!("sink {}: the failure could not be noted: {error}", self.name);
         }
     }
+}
+
+/// Writes an event as its line of the log; a replay writes the same.
+///
+/// # Errors
+/// What the writer said.
+pub fn write_line(mut to: impl io::Write, event: &AlertEvent) -> io::Result<()> {
+    serde_json::to_writer(&mut to, &wire::event(event))?;
+    to.write_all(b"\n")
 }
 
 /// Both ways in which the store can say no, as one sentence.
