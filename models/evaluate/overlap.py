@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from distill.crops import shared_dir
+from distill.train import allowed_rows
 
 from . import lfw, networks
 from .verification import write
@@ -51,6 +52,8 @@ def main() -> None:
     parser.add_argument("--targets", type=Path, required=True, help="embeddings of the training crops by the same net")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
     parser.add_argument("--duplicate", type=float, default=0.5)
+    parser.add_argument("--exclude", default="", help="the table of crops that the training left out, as in its config")
+    parser.add_argument("--name", default="overlap", help="stem of the files written")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     embedder = networks.parse(arguments.net)
@@ -58,9 +61,11 @@ def main() -> None:
     names = sorted(images)
     own = networks.cached(embedder, "sharp-112", names, lambda i: images[names[i]], Path("runs/embeddings"))
     training = json.loads((arguments.cache / "meta.json").read_text())["names"]
+    rows = allowed_rows(training, arguments.exclude)
+    training, targets = [training[row] for row in rows], np.load(arguments.targets)[rows]
     persons = sorted({name.rsplit("_", 1)[0] for name in names})
     named = spelled(training, persons)
-    best, where = nearest(own, np.load(arguments.targets))
+    best, where = nearest(own, targets)
     at = dict(zip(names, own))
     other = np.array([float(at[p.first] @ at[p.second]) for p in pairs if not p.same])
     same = np.array([float(at[p.first] @ at[p.second]) for p in pairs if p.same])
@@ -74,9 +79,9 @@ def main() -> None:
             "lfw_other_person_pairs_pct": round(100 * float((other >= low).mean()), 2),
         })
         print(*rows[-1].values())
-    write(arguments.out / "overlap.csv", rows)
+    write(arguments.out / f"{arguments.name}.csv", rows)
     listed = [i for i in np.argsort(best)[::-1] if best[i] >= arguments.duplicate]
-    write(arguments.out / "overlap-listed.csv", [
+    write(arguments.out / f"{arguments.name}-listed.csv", [
         {"test_picture": names[i], "training_crop": training[where[i]], "cosine": round(float(best[i]), 3)} for i in listed
     ])
     print(f"{len(listed)} test pictures have a training crop at or above {arguments.duplicate}")
