@@ -13,21 +13,24 @@
 //! adds no look. A different track of the same person on the same camera is disjoint by nature, so its own
 //! identification confirms an open candidate too.
 
+mod track;
+
+use self::track::{Accused, Key, Track, note_look};
 use crate::alert::{AlertMachine, CandidateTiming, Sighting, VoteRefused};
-use crate::calibrate::tally::{Batch, Sample};
+use crate::calibrate::tally::Batch;
 use crate::calibration::Calibration;
 use crate::embedding::Embedding;
-use crate::explain::{Explanation, Fate, LookAt};
+use crate::explain::{Fate, LookAt};
 use crate::face::{FrameFaces, Quality, TrackedFace, Unfit};
 use crate::frame::FrameStamp;
 use crate::fusion::{Fusion, Offered};
 use crate::gallery::{Gallery, Member};
-use crate::id::{CameraId, ListId, PersonId, TrackId};
+use crate::id::{CameraId, TrackId};
 use crate::judge::{Bench, Judgement};
 use crate::outcome::{Outcome, TrackVerdict, Undecidable};
 use crate::policy::{Mode, Policy, Standing};
 use crate::record::{AlertEvent, AlertId, AlertRecord, EvidenceRecord, Stage, Verdict};
-use crate::time::{Mono, Now};
+use crate::time::Now;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,36 +64,6 @@ pub struct LiveTrack {
     pub frames_used: u32,
     /// Whether an alert rests on it.
     pub alerting: bool,
-}
-
-#[derive(Debug)]
-struct Track {
-    began: FrameStamp,
-    last: FrameStamp,
-    faces: u32,
-    first_usable: Option<Mono>,
-    largest_px: f32,
-    latest_px: f32,
-    primary: Fusion,
-    looks_done: usize,
-    accused: Option<Accused>,
-    last_judgement: Option<Outcome>,
-    /// At most one a look; counted or dropped when the track ends.
-    samples: Vec<Sample>,
-    /// Kept only when the watcher explains.
-    told: Option<Box<Explanation>>,
-}
-
-/// The person a track's first frames spoke for, and the frames since.
-#[derive(Debug)]
-struct Accused {
-    person: PersonId,
-    list: ListId,
-    evidence: EvidenceRecord,
-    since: FrameStamp,
-    secondary: Fusion,
-    looks_done: usize,
-    settled: bool,
 }
 
 /// State of deciding.
@@ -422,17 +395,8 @@ impl Watcher {
     }
 }
 
-type Key = (CameraId, TrackId);
-
 fn journal(events: impl IntoIterator<Item = AlertEvent>) -> Vec<Action> {
     events.into_iter().map(|event| Action::Journal(Box::new(event))).collect()
-}
-
-/// Notes a look when the watcher explains.
-fn note_look(told: &mut Option<Box<Explanation>>, at: LookAt, stamp: FrameStamp, fusion: &Fusion, judged: &Judgement) {
-    if let Some(told) = told {
-        told.note_look(at, stamp, (fusion.used(), fusion.inter_eye_px()), judged);
-    }
 }
 
 /// Whether `used` frames have reached the next look; passes it when so.
@@ -440,70 +404,6 @@ fn due(looks: &[u32], done: &mut usize, used: u32) -> bool {
     let reached = looks.get(*done).is_some_and(|look| used >= *look);
     *done += usize::from(reached);
     reached
-}
-
-impl Track {
-    fn begin(stamp: FrameStamp, explains: bool) -> Self {
-        Self {
-            began: stamp,
-            last: stamp,
-            faces: 0,
-            first_usable: None,
-            largest_px: 0.0,
-            latest_px: 0.0,
-            primary: Fusion::default(),
-            looks_done: 0,
-            accused: None,
-            last_judgement: None,
-            samples: Vec::new(),
-            told: explains.then(Box::default),
-        }
-    }
-
-    fn note(&mut self, stamp: FrameStamp, quality: &Quality) {
-        self.last = stamp;
-        self.faces = self.faces.saturating_add(1);
-        self.latest_px = quality.inter_eye_px;
-        self.largest_px = self.largest_px.max(quality.inter_eye_px);
-    }
-
-    fn verdict(mut self, key: &Key, bench: &Bench<'_>, lists: &[ListId]) -> TrackVerdict {
-        let looks = &bench.policy.looks;
-        let enough = looks.first().is_some_and(|first| self.primary.used() >= *first);
-        let outcome = match (&self.accused, &self.last_judgement) {
-            (Some(_), Some(Outcome::NotDecidable(reason))) => Outcome::NotDecidable(*reason),
-            (Some(accused), _) => {
-                Outcome::Identified { person: accused.person.clone(), evidence: accused.evidence.clone() }
-            }
-            (None, _) if !enough => Outcome::NotDecidable(Undecidable::from_unfit(self.primary.main_unfit())),
-            // No look of its own: all frames may speak for "not enrolled" or "cannot tell", never for a person. Frames
-            // after the last look may have tipped the scales; saying so would be one look more than was paid for.
-            (None, _) => {
-                let judged = bench.judge(&self.primary, lists, looks.len());
-                note_look(&mut self.told, LookAt::End, self.last, &self.primary, &judged);
-                match judged.outcome {
-                    Outcome::Identified { .. } => Outcome::NotDecidable(Undecidable::Ambiguous),
-                    other => other,
-                }
-            }
-        };
-        let mut unfit = self.primary.unfit().clone();
-        for (why, count) in self.accused.iter().flat_map(|accused| accused.secondary.unfit()) {
-            *unfit.entry(*why).or_default() += count;
-        }
-        TrackVerdict {
-            camera: key.0.clone(),
-            track: key.1,
-            outcome,
-            began: self.began,
-            ended: self.last,
-            faces: self.faces,
-            frames_used: self.primary.used() + self.accused.as_ref().map_or(0, |accused| accused.secondary.used()),
-            inter_eye_px: if self.primary.used() > 0 { self.primary.inter_eye_px() } else { self.largest_px },
-            unfit: unfit.into_iter().collect(),
-            explanation: self.told,
-        }
-    }
 }
 
 #[cfg(test)]

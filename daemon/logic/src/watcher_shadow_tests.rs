@@ -60,7 +60,7 @@ fn votes_are_counted_by_what_they_decide() {
     let mut world = World::new(ConfirmBy::Human);
     world.show("gate", 1, &Ok(like("ann", 0.6)), 2_100);
     let open = world.watcher.open_alerts().next().expect("machine-confirmed").id.clone();
-    let now = Now { mono: Mono::from_millis(4_000), wall: crate::time::WallMs(4_000) };
+    let now = Now { mono: crate::time::Mono::from_millis(4_000), wall: crate::time::WallMs(4_000) };
     world.watcher.on_vote(now, &open, "uid:1", Verdict::Reject).expect("taken");
     let counted = world.watcher.take_counted();
     assert_eq!((counted.confirmed, counted.rejected), (0, 1));

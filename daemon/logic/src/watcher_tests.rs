@@ -2,11 +2,13 @@
 
 use super::*;
 use crate::calibration::tests::plain;
+use crate::explain::Explanation;
 use crate::face::{Alignment, DetectedFace};
 use crate::geometry::{ARCFACE_TEMPLATE, Rect};
+use crate::id::{ListId, PersonId};
 use crate::policy::{CameraPolicy, ConfirmBy, ListPolicy, Purpose};
 use crate::record::Stage;
-use crate::time::WallMs;
+use crate::time::{Mono, WallMs};
 use proptest::prelude::*;
 
 const PEOPLE: [&str; 3] = ["ann", "bob", "cat"];
