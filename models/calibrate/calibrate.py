@@ -4,6 +4,7 @@
     calibrate.py --data calibration-celeba.tar --network sekisho-student-m --models .sekisho/models
                  [--manifest FILE]    the manifest whose entry --network names (default: models/manifest.toml)
                  [--out FILE]         default: the calibration file which that entry names
+                 [--date RFC3339]     when it was measured (default: now)
                  [--cache FILE.npz]   keep the embeddings there and use them again
 
 Aligned 112x112 photographs, named IDENTITY/FILE, are degraded to each size (degrade.py), embedded, and compared with
@@ -166,6 +167,7 @@ HEAD = """\
 # id                name of this calibration; alerts carry it
 # model-digest      sha256 of the embedder's file; another embedder refuses this file
 # preprocessing     version of detector, aligner and sampling
+# date              when it was measured; an old one is called old in status
 # [[bin]]           one range of face sizes: pixels from eye to eye in the camera's picture, before any resizing
 #   inter-eye-px-min, -max       lower edge (inclusive) and upper edge (exclusive; absent in the last bin)
 # [[bin.frames]]    one number of frames fused into the template (unit sum of unit embeddings)
@@ -193,11 +195,11 @@ HEAD = """\
 """
 
 
-def write(path, name, digest, rows, clean, data_name):
+def write(path, name, digest, rows, clean, data_name, date):
     summary = "\n".join(("# " + line).rstrip() for line in table(rows))
     source = f"Data: {data_name} (research use)."
     lines = [HEAD.format(name=name, source=source, summary=summary, clean=100 * clean, exceedances=fit.EXCEEDANCES_MIN)]
-    lines += ["format = 1", f'id = "{name}-celeba-1"', f'model-digest = "{digest}"', 'preprocessing = "1"']
+    lines += ["format = 1", f'id = "{name}-celeba-1"', f'model-digest = "{digest}"', 'preprocessing = "1"', f'date = "{date}"']
     lines += [f'source = "{data_name}, {SHORT_TRACKS} tracks a size bin, 1000 people; research-only photographs"']
     for number, low in enumerate(EDGES_PX[:-1]):
         lines += ["", "[[bin]]", f"inter-eye-px-min = {low}"]
@@ -235,6 +237,7 @@ def main():
     parser.add_argument("--models", required=True)
     parser.add_argument("--manifest", default=pathlib.Path(__file__).resolve().parents[1] / "manifest.toml")
     parser.add_argument("--out")
+    parser.add_argument("--date", default=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
     parser.add_argument("--cache")
     options = parser.parse_args()
     embed = Embedder(options.manifest, options.network, options.models)
@@ -249,7 +252,7 @@ def main():
         for n in FRAMES:
             rows[number, n] = fit.measured(*scores(data, number, n))
     fit.smooth(rows, len(EDGES_PX) - 1, FRAMES)
-    write(options.out or embed.calibration, options.network, embed.digest, rows, clean_share(data), pathlib.Path(options.data).stem)
+    write(options.out or embed.calibration, options.network, embed.digest, rows, clean_share(data), pathlib.Path(options.data).stem, options.date)
     print("\n".join(table(rows)))
 
 
