@@ -17,6 +17,7 @@ import signal
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -230,6 +231,9 @@ def _write_row(path: Path, row: dict[str, float]) -> None:
 def run(config: configs.Config, out: Path, cache: Path, max_steps: int | None = None) -> Trainer:
     """Trains until the schedule is used up, `max_steps` were done, or SIGTERM/SIGINT; always leaves a checkpoint."""
     torch.set_num_threads(config.run.threads)
+    # OpenCV's own threads do not survive the fork of the loader's workers: one that was started before, for the teacher's
+    # crops, would leave every worker waiting for ever.
+    cv2.setNumThreads(1)
     out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(config, out, cache)
     trainer.resume()

@@ -93,3 +93,23 @@ def test_identity_term_joins_the_loss_and_survives_a_restart(cache, tmp_path):
     again.resume()
     assert first.centres.seen.any() and torch.equal(again.centres.seen, first.centres.seen)
     assert torch.equal(again.centres.centres, first.centres.centres)
+
+
+def test_a_first_start_with_a_loader_worker_gets_its_batches(cache, tmp_path):
+    """The teacher's crops were once resized by OpenCV threads that a forked worker then waited for, without end."""
+    import signal
+
+    settings = small("wave")
+    settings = dataclasses.replace(settings, run=dataclasses.replace(settings.run, workers=1))
+
+    def give_up(*_):
+        raise TimeoutError("no batch from the loader's worker")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(240)
+    try:
+        # A cache of its own: the targets are made in this very process, before the worker is forked.
+        assert train.run(settings, tmp_path / "run", tmp_path / "cache", max_steps=2).step == 2
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
