@@ -21,10 +21,14 @@ use std::time::Duration;
 pub const TRACKS_MAX: usize = 64;
 
 /// Cosine to a track's appearance below which a face is somebody else. Impostor cosines scatter around 0 with a
-/// standard deviation of about 0.1 at any size, while frames of one track resemble each other far above it.
+/// standard deviation of about 0.1 at any size, while frames of one track resemble each other far above it. Measured
+/// (`make quality`, models/quality/tracker.csv): no own frame in a hundred lies below it at any size, and 56 to 93 % of
+/// other people's do.
 const UNLIKE_BELOW: f32 = 0.15;
 
-/// Cosine above which a new track continues a lost one. Four standard deviations of the impostor scores.
+/// Cosine above which a new track continues a lost one. Four standard deviations of the impostor scores: of other people
+/// it lets through 2.3 % at 6 to 8 px between the eyes, 0.3 % at 8 to 11 and below 0.04 % beyond, who would also have to
+/// appear near the lost one.
 const LIKE_ABOVE: f32 = 0.45;
 
 /// Settings of the tracker.
