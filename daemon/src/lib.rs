@@ -9,7 +9,6 @@ pub mod interrupt;
 pub mod measure;
 pub mod notify;
 pub mod page;
-pub mod report;
 pub mod run;
 pub mod sheet;
 pub mod sink;

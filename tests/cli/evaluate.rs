@@ -178,7 +178,7 @@ fn a_small_sample_is_reported_and_claims_nothing() {
 /// One file that needs nothing else, in both languages, with every sentence there.
 fn page_is_whole(path: &Path, printed: &serde_json::Value) {
     let page = std::fs::read_to_string(path).expect("a page");
-    assert!(page.contains("<main id=\"en\"") && page.contains("<main id=\"ja\""));
+    assert!(page.contains("id=\"language-en\" checked") && page.contains("class=\"ja\" lang=\"ja\""));
     assert!(!page.contains("??") && !page.contains("<script") && !page.contains("NaN") && !page.contains("inf "));
     for loading in ["src=", "url(", "@import", "<link", "http://", "https://"] {
         assert!(!page.contains(loading), "the page loads something: {loading}");

@@ -6,14 +6,14 @@ use crate::clock::SystemClock;
 use crate::evaluate::{About, Evaluation, Rules, evaluate, groups, material::Folders, page};
 use crate::eyes::Loaded;
 use crate::measure::Measurer;
-use crate::report::words::{Language, Words};
+use crate::page::report::Folder;
+use crate::page::words::Said;
 use crate::site;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use sekisho_logic::id::ListId;
 use sekisho_logic::impact::Site;
 use sekisho_logic::time::Clock as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -61,10 +61,7 @@ pub fn run(config: &Path, args: &EvaluateArgs) -> Result<(), Failure> {
     let folders = Folders::read(&args.gallery, &args.probes, args.strangers.as_deref())?;
     let (probes, strangers) = folders.labels();
     let groups = args.groups.as_deref().map(|path| groups::read(path, &probes, &strangers)).transpose()?;
-    let report = |name: &str| args.out.join(name);
-    std::fs::create_dir_all(&args.out).map_err(|error| {
-        Failure::No(format!("--out {}: {error}; give a folder that can be written", args.out.display()))
-    })?;
+    let folder = Folder::open(&args.out)?;
 
     let mut loaded = Loaded::open(&settings)?;
     let calibration = Arc::new(loaded.calibration()?);
@@ -90,17 +87,16 @@ pub fn run(config: &Path, args: &EvaluateArgs) -> Result<(), Failure> {
     let evaluation = evaluate(&sample, &Rules { policy, list, calibration, site: given, groups }, about)?;
     bar.finish_and_clear();
     let document = serde_json::to_value(&evaluation).map_err(Failure::no)?;
-    write_whole(&report("report.json"), &format!("{document:#}\n"))?;
-    write_whole(&report("report.html"), &page::report(&evaluation).map_err(Failure::No)?)?;
-    let words = page::words(Language::English).map_err(Failure::No)?;
+    folder.write("report.json", &format!("{document:#}\n"))?;
+    let report = folder.write("report.html", &page::report(&evaluation))?;
     for note in &evaluation.notes {
-        let values: Vec<(&str, &str)> = note.values.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        eprintln!("sekisho: {}", words.with(&note.word(), &values));
+        let values: Vec<(&str, Said)> = note.values.iter().map(|(name, value)| (*name, Said::same(value))).collect();
+        eprintln!("sekisho: {}", page::say(&note.word(), &values).en);
     }
     if args.json.json {
         json(&document);
     } else {
-        summary(&evaluation, &words, &report("report.html"));
+        summary(&evaluation, &report);
     }
     Ok(())
 }
@@ -122,16 +118,7 @@ fn progress(files: usize, flag: JsonFlag) -> ProgressBar {
     bar
 }
 
-/// Writes a file beside its place and moves it there, so that an interrupted run leaves the old one or none.
-fn write_whole(path: &Path, text: &str) -> Result<(), Failure> {
-    let no = |error: std::io::Error| Failure::No(format!("{}: {error}", path.display()));
-    let part = path.with_extension("part");
-    let mut file = std::fs::File::create(&part).map_err(no)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(no)?;
-    std::fs::rename(&part, path).map_err(no)
-}
-
-fn summary(evaluation: &Evaluation, words: &Words, report: &Path) {
+fn summary(evaluation: &Evaluation, report: &Path) {
     let all = &evaluation.main.all;
     let share = |share: &sekisho_logic::evaluation::Share| {
         share.value().map_or("not measured".into(), |value| {
@@ -146,7 +133,7 @@ fn summary(evaluation: &Evaluation, words: &Words, report: &Path) {
         })
     };
     let day = &evaluation.site.impact.day;
-    line(&format!("judged            {}", words.of(&format!("medium-{}", evaluation.main.medium))));
+    line(&format!("judged            {}", page::say(&format!("medium-{}", evaluation.main.medium), &[]).en));
     line(&format!("compared          {}", share(&all.acquired)));
     line(&format!("found (TPIR)      {}", share(&all.found)));
     line(&format!("strangers (FPIR)  {}", share(&all.false_candidates)));

@@ -1,4 +1,4 @@
-//! Charts as inline SVG: bars, bands and lines. They scale with the page, print as they look, and need no script.
+//! Charts as inline SVG: bars and bands (lines are in `curves`), and numbers as people write them. They scale with the page, print as they look, and need no script.
 //!
 //! Every chart is 480 units wide, so that on a phone its 12.5-unit letters are still about ten pixels high.
 
@@ -53,7 +53,7 @@ pub struct Bar {
 /// A dashed upright line with a word at its top.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mark {
-    /// Where: bars from the left (2.5 is the middle of the third one), or the x value of a line chart.
+    /// Where: bars from the left (2.5 is the middle of the third one).
     pub at: f64,
     /// The word.
     pub label: String,
@@ -66,15 +66,6 @@ pub struct Band {
     pub label: String,
     /// Lower end, tick, upper end; `None` leaves the place empty.
     pub range: Option<(f64, f64, f64)>,
-}
-
-/// A line through points, in order.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Series {
-    /// In the legend.
-    pub name: String,
-    /// (x, y).
-    pub points: Vec<(f64, f64)>,
 }
 
 /// How an axis runs.
@@ -130,6 +121,35 @@ pub fn short(value: f64) -> String {
         format!("{value:.4}")
     };
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+/// A number with as many digits as it is worth: three significant ones, thousands apart.
+#[must_use]
+pub fn number(value: f64) -> String {
+    let size = value.abs();
+    if size < 1e-9 {
+        return "0".into();
+    }
+    let decimals = match size {
+        s if s >= 100.0 => 0,
+        s if s >= 10.0 => 1,
+        s if s >= 1.0 => 2,
+        s if s >= 0.1 => 2,
+        s if s >= 0.01 => 3,
+        _ => 4,
+    };
+    let text = format!("{value:.decimals$}");
+    let (whole, rest) = text.split_once('.').map_or((text.as_str(), None), |(whole, rest)| (whole, Some(rest)));
+    let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    let rest = rest.map(|rest| rest.trim_end_matches('0')).filter(|rest| !rest.is_empty());
+    rest.map_or_else(|| format!("{sign}{grouped}"), |rest| format!("{sign}{grouped}.{rest}"))
 }
 
 /// Bars side by side. `unit` goes to the top of the upright axis; `marks` are drawn over them.
@@ -191,67 +211,6 @@ pub fn bands(name: &str, axis: &Axis, bands: &[Band]) -> String {
         );
     }
     labels(&mut out, slot, bands.iter().map(|band| band.label.as_str()));
-    out.push_str("</svg>");
-    out
-}
-
-/// Lines over two axes, with a legend above when there is more than one; at most five are told apart.
-#[must_use]
-pub fn lines(name: &str, x: &Axis, y: &Axis, series: &[Series], marks: &[Mark]) -> String {
-    let legend = if series.len() > 1 { 18.0 * as_f64(series.len().div_ceil(2)) } else { 0.0 };
-    let mut out = begin(name, HEIGHT + 60.0 + legend);
-    let _written = write!(out, "<g transform=\"translate(0 {legend:.0})\">");
-    let (floor, tall) = (HEIGHT + 60.0 - BOTTOM - 14.0, HEIGHT + 60.0 - BOTTOM - 14.0 - TOP);
-    let across = |value: f64| LEFT + (WIDTH - LEFT - RIGHT) * x.place(value);
-    let up = |value: f64| floor - tall * y.place(value);
-    for tick in &y.ticks {
-        let at = up(*tick);
-        let _written = write!(
-            out,
-            "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-            WIDTH - RIGHT,
-            LEFT - 6.0,
-            at + 4.0,
-            short(*tick),
-        );
-    }
-    for tick in &x.ticks {
-        let at = across(*tick);
-        let _written = write!(
-            out,
-            "<line class=\"grid\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{TOP}\" y2=\"{floor:.1}\"/><text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
-            floor + 16.0,
-            short(*tick),
-        );
-    }
-    let _written = write!(
-        out,
-        "<text x=\"{LEFT}\" y=\"11\">{}</text><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-        escaped(&y.label),
-        WIDTH - RIGHT,
-        floor + 32.0,
-        escaped(&x.label),
-    );
-    for (at, one) in series.iter().enumerate() {
-        let points: Vec<_> = one.points.iter().map(|(px, py)| format!("{:.1},{:.1}", across(*px), up(*py))).collect();
-        let _written = write!(out, "<polyline class=\"path s{}\" points=\"{}\"/>", at % 5, points.join(" "));
-    }
-    let mut free_from = 0.0;
-    for mark in marks {
-        draw_mark(&mut out, across(mark.at), &mark.label, &mut free_from);
-    }
-    out.push_str("</g>");
-    for (at, one) in series.iter().enumerate().filter(|_| series.len() > 1) {
-        let (left, top) = (LEFT + as_f64(at % 2) * 215.0, 12.0 + 18.0 * as_f64(at / 2));
-        let _written = write!(
-            out,
-            "<rect class=\"d{}\" x=\"{left:.0}\" y=\"{:.0}\" width=\"14\" height=\"4\"/><text x=\"{:.0}\" y=\"{top:.0}\">{}</text>",
-            at % 5,
-            top - 6.0,
-            left + 20.0,
-            escaped(&one.name),
-        );
-    }
     out.push_str("</svg>");
     out
 }
@@ -333,6 +292,22 @@ mod tests {
             assert!((2..=7).contains(&axis.ticks.len()), "{most}: {axis:?}");
         }
         assert_eq!([0.05, 12.0, 1500.0, 2.5, 0.0].map(short), ["0.05", "12", "1500", "2.5", "0"]);
+    }
+
+    #[test]
+    fn numbers_have_the_digits_they_are_worth() {
+        for (value, text) in [
+            (0.0, "0"),
+            (0.00123, "0.0012"),
+            (0.5, "0.5"),
+            (1.8, "1.8"),
+            (12.34, "12.3"),
+            (1_234.5, "1,234"),
+            (-1_234_567.0, "-1,234,567"),
+            (999_999.9, "1,000,000"),
+        ] {
+            assert_eq!(number(value), text);
+        }
     }
 
     #[test]

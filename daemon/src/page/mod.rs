@@ -10,6 +10,7 @@
 //! from a mail, from paper and with scripts forbidden.
 
 pub mod chart;
+pub mod curves;
 pub mod picture;
 pub mod report;
 pub mod words;
@@ -130,6 +131,13 @@ pub fn table(rows: &[Vec<String>]) -> String {
     }
     out.push_str("</tbody></table></div>");
     out
+}
+
+/// The same with the head apart from the rows.
+#[must_use]
+pub fn headed(head: &[String], rows: &[Vec<String>]) -> String {
+    let all: Vec<Vec<String>> = std::iter::once(head.to_vec()).chain(rows.iter().cloned()).collect();
+    table(&all) + "\n"
 }
 
 #[cfg(test)]

@@ -36,12 +36,28 @@ impl Said {
         )
     }
 
+    /// As [`Said::html`], inside a `<text>` of SVG.
+    #[must_use]
+    pub fn svg(&self) -> String {
+        if self.en == self.ja {
+            return escaped(&self.en);
+        }
+        format!(
+            "<tspan class=\"en\" lang=\"en\">{}</tspan><tspan class=\"ja\" lang=\"ja\">{}</tspan>",
+            escaped(&self.en),
+            escaped(&self.ja)
+        )
+    }
+
     /// As a JSON object of both.
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
         serde_json::json!({ "en": self.en, "ja": self.ja })
     }
 }
+
+/// What stands before the key of a text that nobody wrote; tests look for it.
+pub const MISSING: &str = "??";
 
 /// All texts of one page, by key.
 #[derive(Clone, Debug, Default)]
@@ -56,10 +72,11 @@ impl Words {
         toml::from_str(text).map(Self).map_err(|error| error.to_string())
     }
 
-    /// The text of `key` with `{name}` replaced. A key that is absent is shown itself, which the tests do not let pass.
+    /// The text of `key` with `{name}` replaced. A key that is absent is shown itself after
+    /// [`MISSING`], which the tests do not let pass.
     #[must_use]
     pub fn say(&self, key: &str, values: &[(&str, Said)]) -> Said {
-        let Some(text) = self.0.get(key) else { return Said::same(key) };
+        let Some(text) = self.0.get(key) else { return Said::same(format!("{MISSING}{key}")) };
         let mut said = text.clone();
         for (name, value) in values {
             let hole = format!("{{{name}}}");
@@ -116,6 +133,7 @@ mod tests {
         let words = words.expect("valid");
         let said = words.say("size", &[("px", Said::same(14))]);
         assert_eq!((said.en.as_str(), said.ja.as_str()), ("14 px", "14 \u{753B}\u{7D20}"));
+        assert_eq!(words.say("none", &[]).en, "??none");
         assert_eq!(words.faults(&["words.say(\"size\", &[])"]).len(), 1, "{:?}", words.faults(&[]));
         assert_eq!(words.faults(&["say(\"none\""]).len(), 2);
     }

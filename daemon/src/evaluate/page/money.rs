@@ -1,20 +1,22 @@
 //! The site's day and year: every input, every formula with its numbers, and what would change the result.
 
-use super::Body;
-use crate::report::html::{escape, number, table};
+use super::{Body, heading, html, paragraph, say};
+use crate::page::chart::number;
+use crate::page::headed;
+use crate::page::words::Said;
 use sekisho_logic::impact::{Ranged, Site, Year};
 
 impl Body<'_> {
     pub(super) fn site(&self) -> String {
-        let mut out = self.heading("site");
+        let mut out = heading("site");
         if !self.of.site.given {
-            out += &self.paragraph("open", &self.words.of("site-default"));
+            out += &paragraph("warn", &say("site-default", &[]));
         }
-        out += &format!("<h3>{}</h3>\n", self.words.of("inputs"));
+        out += &format!("<h3>{}</h3>\n", html("inputs"));
         let rows = Site::INPUTS.iter().map(|input| {
             vec![self.input(input.key), number((input.get)(&self.of.site.site)), format!("<code>{}</code>", input.key)]
         });
-        out += &table(&[self.words.of("input"), self.words.of("value"), String::new()], &rows.collect::<Vec<_>>());
+        out += &headed(&[html("input"), html("value"), String::new()], &rows.collect::<Vec<_>>());
         out += &self.day();
         out += &self.year();
         out += &self.sensitivity();
@@ -22,12 +24,16 @@ impl Body<'_> {
     }
 
     fn input(&self, key: &str) -> String {
-        self.words.with(&format!("in-{key}"), &[("currency", &escape(&self.of.site.site.currency))])
+        say(&format!("in-{key}"), &[("currency", self.currency())]).html()
+    }
+
+    fn currency(&self) -> Said {
+        Said::same(&self.of.site.site.currency)
     }
 
     fn day(&self) -> String {
         let (site, day, rates) = (&self.of.site.site, &self.of.site.impact.day, &self.of.site.rates.value);
-        let word = |key: &str, value: f64| format!("{} {}", self.words.of(key), number(value));
+        let word = |key: &str, value: f64| format!("{} {}", html(key), number(value));
         let exact = |value: f64| Ranged { value, low: value, high: value };
         let rows: [(&str, String, &Ranged); 8] = [
             (
@@ -84,20 +90,20 @@ impl Body<'_> {
                 &day.minutes,
             ),
         ];
-        let head = ["figure", "formula", "result"].map(|key| self.words.of(key));
+        let head = ["figure", "formula", "result"].map(html);
         let rows = rows.into_iter().map(|(key, formula, result)| {
             let spread = (result.high - result.low).abs() > 1e-9;
-            let result = if spread { self.ranged(result) } else { number(result.value) };
-            vec![self.words.of(key), formula, result]
+            let result = if spread { self.ranged(result).html() } else { number(result.value) };
+            vec![html(key), formula, result]
         });
-        format!("<h3>{}</h3>\n{}", self.words.of("day"), table(&head, &rows.collect::<Vec<_>>()))
+        format!("<h3>{}</h3>\n{}", html("day"), headed(&head, &rows.collect::<Vec<_>>()))
     }
 
     fn year(&self) -> String {
         let impact = &self.of.site.impact;
         let ways = [&impact.nothing, &impact.today, &impact.replacing];
         let row = |key: &str, part: &dyn Fn(&Year) -> f64| {
-            let mut row = vec![self.words.of(key)];
+            let mut row = vec![html(key)];
             row.extend(ways.iter().map(|way| number(part(way))));
             row
         };
@@ -110,9 +116,9 @@ impl Body<'_> {
             row("y-missed", &|year| year.missed_events),
             row("y-total", &Year::total).into_iter().map(|cell| format!("<b>{cell}</b>")).collect(),
         ];
-        let currency = escape(&self.of.site.site.currency);
+        let currency = self.currency();
         let mut head = vec![String::new()];
-        head.extend(["y-nothing", "y-today", "y-replacing"].map(|key| self.words.of(key)));
+        head.extend(["y-nothing", "y-today", "y-replacing"].map(html));
         let advantage = &impact.advantage;
         let (key, shown) = if advantage.value >= 0.0 {
             ("y-advantage", *advantage)
@@ -120,24 +126,24 @@ impl Body<'_> {
             ("y-disadvantage", Ranged { value: -advantage.value, low: -advantage.high, high: -advantage.low })
         };
         let said = [
-            ("amount", number(shown.value)),
+            ("amount", Said::same(number(shown.value))),
             ("currency", currency.clone()),
-            ("low", number(shown.low)),
-            ("high", number(shown.high)),
+            ("low", Said::same(number(shown.low))),
+            ("high", Said::same(number(shown.high))),
         ];
         let total = [("value", self.ranged(&impact.today_total)), ("currency", currency.clone())];
         format!(
             "<h3>{}</h3>\n{}<p><strong>{}</strong></p>\n<p>{}</p>\n",
-            self.words.with("year", &[("currency", &currency)]),
-            table(&head, &rows),
-            self.values(key, &said),
-            self.values("y-total-range", &total),
+            say("year", &[("currency", currency)]).html(),
+            headed(&head, &rows),
+            say(key, &said).html(),
+            say("y-total-range", &total).html(),
         )
     }
 
     fn sensitivity(&self) -> String {
         let heads = ["input", "value", "s-total-half", "s-total-double", "s-adv-half", "s-adv-double"];
-        let head: Vec<String> = heads.iter().map(|key| self.words.of(key)).collect();
+        let head: Vec<String> = heads.into_iter().map(html).collect();
         let rows = self.of.site.impact.sensitivity.iter().map(|row| {
             vec![
                 self.input(row.input),
@@ -148,12 +154,12 @@ impl Body<'_> {
                 number(row.advantage_at_double),
             ]
         });
-        let currency = escape(&self.of.site.site.currency);
+        let currency = self.currency();
         format!(
             "<h3>{}</h3>\n<p>{}</p>\n{}",
-            self.words.of("sensitivity"),
-            self.words.with("sensitivity-lead", &[("currency", &currency)]),
-            table(&head, &rows.collect::<Vec<_>>()),
+            html("sensitivity"),
+            say("sensitivity-lead", &[("currency", currency)]).html(),
+            headed(&head, &rows.collect::<Vec<_>>()),
         )
     }
 }

@@ -1,6 +1,8 @@
-//! Plots as SVG text, drawn by hand: bars with intervals and curves on logarithmic axes.
+//! Plots of rates as SVG: a small bar with its interval, and miss rates over a logarithmic false rate.
 
-use super::html::escape;
+use super::chart::Axis;
+use super::escaped;
+use super::words::Said;
 use std::fmt::Write as _;
 
 /// Colours that stay apart for people with colour blindness and in grey (Okabe and Ito, 2008), dark ones first.
@@ -12,16 +14,16 @@ pub const fn colour(nth: usize) -> &'static str {
     COLOURS[nth % COLOURS.len()]
 }
 
-/// A bar from zero to `value` with its interval, on a scale of 0..=1.
+/// A bar from zero to `value` with its interval `(low, high)`, on a scale of 0..=1, small enough for a cell of a table.
 #[must_use]
-pub fn bar(value: f64, low: f64, high: f64, said: &str) -> String {
+pub fn bar(value: f64, (low, high): (f64, f64), said: &str) -> String {
     let x = |share: f64| 2.0 + 116.0 * share.clamp(0.0, 1.0);
     format!(
         "<svg class=\"bar\" viewBox=\"0 0 120 14\" role=\"img\" aria-label=\"{}\">\
          <rect x=\"2\" y=\"3\" width=\"116\" height=\"8\" fill=\"#e8ebef\"/>\
          <rect x=\"2\" y=\"3\" width=\"{:.1}\" height=\"8\" fill=\"{}\"/>\
          <path d=\"M{:.1} 7H{:.1}M{:.1} 4v6M{:.1} 4v6\" stroke=\"#111\" fill=\"none\"/></svg>",
-        escape(said),
+        escaped(said),
         x(value) - 2.0,
         colour(0),
         x(low),
@@ -34,7 +36,7 @@ pub fn bar(value: f64, low: f64, high: f64, said: &str) -> String {
 /// One line of a plot: its name and its points (x, y), both 0..=1.
 pub struct Series {
     /// Shown in the legend.
-    pub name: String,
+    pub name: Said,
     /// In order.
     pub points: Vec<(f64, f64)>,
 }
@@ -42,18 +44,18 @@ pub struct Series {
 /// What the axes of a plot say, and how far they reach.
 pub struct Axes {
     /// Below the plot.
-    pub x: String,
+    pub x: Said,
     /// Left of it.
-    pub y: String,
+    pub y: Said,
     /// Smallest rate on the x axis: a power of ten, 1e-6..=1e-1.
     pub x_min: f64,
     /// Largest share on the y axis, 0.1..=1.
     pub y_max: f64,
-    /// For whom the picture is not there.
-    pub said: String,
+    /// What it shows, for those who cannot see it.
+    pub said: Said,
 }
 
-const WIDTH: f64 = 460.0;
+const WIDTH: f64 = 480.0;
 const HEIGHT: f64 = 330.0;
 const LEFT: f64 = 52.0;
 const RIGHT: f64 = 12.0;
@@ -64,20 +66,18 @@ const BOTTOM: f64 = 44.0;
 /// curve ends where its sample does.
 #[must_use]
 pub fn curves(series: &[Series], axes: &Axes) -> String {
-    let decades = -axes.x_min.log10();
-    let x = |rate: f64| LEFT + (WIDTH - LEFT - RIGHT) * (1.0 + rate.max(1e-12).log10() / decades);
+    let across = Axis { range: (axes.x_min, 1.0), log: true, ticks: Vec::new(), label: String::new() };
+    let x = |rate: f64| LEFT + (WIDTH - LEFT - RIGHT) * across.place(rate);
     let y = |share: f64| TOP + (HEIGHT - TOP - BOTTOM) * (1.0 - (share / axes.y_max).min(1.0));
-    let mut out = format!(
-        "<svg class=\"plot\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\" font-size=\"12\">\n",
-        escape(&axes.said)
-    );
+    let mut out =
+        format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n", escaped(&axes.said.en));
     let mut rate = 1.0;
     while rate >= axes.x_min * 0.99 {
         let label = if rate > 0.5 { "1".into() } else { format!("1/{:.0}", 1.0 / rate) };
         let at = x(rate);
         let _infallible = writeln!(
             out,
-            "<path d=\"M{at:.1} {TOP}V{:.1}\" stroke=\"#d5dae0\"/><text x=\"{at:.1}\" y=\"{:.1}\" \
+            "<path class=\"grid\" d=\"M{at:.1} {TOP}V{:.1}\"/><text x=\"{at:.1}\" y=\"{:.1}\" \
              text-anchor=\"middle\">{label}</text>",
             HEIGHT - BOTTOM,
             HEIGHT - BOTTOM + 16.0,
@@ -89,7 +89,7 @@ pub fn curves(series: &[Series], axes: &Axes) -> String {
         let at = y(share);
         let _infallible = writeln!(
             out,
-            "<path d=\"M{LEFT} {at:.1}H{:.1}\" stroke=\"#d5dae0\"/><text x=\"{:.1}\" y=\"{:.1}\" \
+            "<path class=\"grid\" d=\"M{LEFT} {at:.1}H{:.1}\"/><text x=\"{:.1}\" y=\"{:.1}\" \
              text-anchor=\"end\">{:.0} %</text>",
             WIDTH - RIGHT,
             LEFT - 6.0,
@@ -120,15 +120,15 @@ pub fn curves(series: &[Series], axes: &Axes) -> String {
          <text transform=\"translate(12 {:.1}) rotate(-90)\" text-anchor=\"middle\">{}</text>\n</svg>\n",
         (LEFT + WIDTH - RIGHT) / 2.0,
         HEIGHT - 8.0,
-        escape(&axes.x),
+        axes.x.svg(),
         (TOP + HEIGHT - BOTTOM) / 2.0,
-        escape(&axes.y),
+        axes.y.svg(),
     );
     out.push_str("<ul class=\"legend\">");
     for (nth, one) in series.iter().enumerate() {
         let dash = if nth % 2 == 1 { "dashed" } else { "solid" };
         let _infallible =
-            write!(out, "<li><i style=\"border-top:3px {dash} {}\"></i>{}</li>", colour(nth), escape(&one.name));
+            write!(out, "<li><i style=\"border-top:3px {dash} {}\"></i>{}</li>", colour(nth), one.name.html());
     }
     out.push_str("</ul>\n");
     out
@@ -140,8 +140,8 @@ mod tests {
 
     #[test]
     fn a_curve_ends_where_its_axis_does_and_names_are_text() {
-        let series = [Series { name: "a <b>".into(), points: vec![(1.0, 0.0), (0.01, 0.5), (1e-9, 1.0)] }];
-        let axes = Axes { x: "x".into(), y: "y".into(), x_min: 1e-3, y_max: 1.0, said: "curve".into() };
+        let series = [Series { name: Said::same("a <b>"), points: vec![(1.0, 0.0), (0.01, 0.5), (1e-9, 1.0)] }];
+        let axes = Axes { x: Said::same("x"), y: Said::same("y"), x_min: 1e-3, y_max: 1.0, said: Said::same("curve") };
         let svg = curves(&series, &axes);
         assert!(svg.contains("a &lt;b&gt;") && svg.contains("1/1000") && !svg.contains("NaN"));
         assert_eq!(svg.matches("stroke-width").count(), 1);
