@@ -5,8 +5,10 @@ use crate::config::Settings;
 use crate::config::credentials::CredentialPlaces;
 use sekisho_logic::calibration::{Calibration, RawCalibration};
 use sekisho_logic::gallery::{Gallery, Member};
-use sekisho_logic::policy::{CameraPolicy, ListPolicy, Policy, Standing};
+use sekisho_logic::hours::Zone;
+use sekisho_logic::policy::{CameraPolicy, ListPolicy, Policy, SecondPolicy, Standing};
 use sekisho_store::{DbKey, GalleryRows, IfMissing, Store};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Where credentials lie in this process.
@@ -149,11 +151,8 @@ pub fn general_fpir(settings: &Settings, strangers_per_camera_day: f64) -> f64 {
 pub fn policy_at(settings: &Settings, strangers_per_camera_day: f64) -> Policy {
     let (decide, track) = (&settings.decide, &settings.track);
     let general = general_fpir(settings, strangers_per_camera_day);
-    let list = |list: &crate::config::settings::ListSettings| ListPolicy {
-        purpose: list.purpose,
-        confirm: list.confirm,
-        vote_expires: list.vote_expires,
-        target_fpir: list.own_fpir.unwrap_or(general),
+    let list = |list: &crate::config::settings::ListSettings| {
+        ListPolicy::new(list.purpose, list.confirm, list.vote_expires, list.own_fpir.unwrap_or(general))
     };
     let watched = settings.cameras.iter().filter(|(_, camera)| camera.enabled);
     Policy {
@@ -167,6 +166,10 @@ pub fn policy_at(settings: &Settings, strangers_per_camera_day: f64) -> Policy {
         candidate_expires: decide.candidate_expires,
         track_expires: track.expires,
         lists: settings.lists.iter().map(|(name, value)| (name.clone(), list(value))).collect(),
+        lists_at: BTreeMap::new(),
+        zone: Zone::default(),
+        second: SecondPolicy::default(),
+        suspend_rejected: 0.5,
         cameras: watched
             .map(|(name, camera)| (name.clone(), CameraPolicy { lists: camera.lists.clone(), mode: camera.mode }))
             .collect(),

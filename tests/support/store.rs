@@ -73,7 +73,7 @@ pub fn story(alert: &str, opened: WallMs) -> Result<Vec<AlertEvent>, Box<dyn Err
     let mut events = Vec::new();
     for (stage, sequence) in stages.into_iter().zip(1_u32..) {
         let changed = WallMs(opened.0 + i64::from(sequence));
-        let vote = Vote { reviewer: "uid:7".into(), verdict: Verdict::Confirm, wall: changed };
+        let vote = Vote { reviewer: "uid:7".into(), verdict: Verdict::Confirm, reason: None, wall: changed };
         let after = AlertRecord {
             id: AlertId(alert.into()),
             camera: CameraId::try_new("gate")?,
@@ -90,6 +90,9 @@ pub fn story(alert: &str, opened: WallMs) -> Result<Vec<AlertEvent>, Box<dyn Err
             votes: if sequence >= 3 { vec![vote] } else { Vec::new() },
             candidate: evidence(),
             confirmation: (sequence >= 2).then(evidence),
+            second: None,
+            enrolled_by: None,
+            quiet: false,
         };
         events.push(AlertEvent { before: before.clone(), after: after.clone(), sequence });
         before = Some(after);

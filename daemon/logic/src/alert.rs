@@ -4,16 +4,21 @@
 //! Quiet -> Candidate -> MachineConfirmed -> Confirmed      (policy asks nobody, or enough distinct people agree)
 //!              |               |       \--> Rejected       (enough distinct people say no)
 //!              |               \----------> Expired        (nobody voted in time)
-//!              \-> Withdrawn                               (evidence turned, or none that was independent came in time)
+//!              \-> Withdrawn                               (evidence turned, the second network spoke against it, or
+//!                                                           nothing independent came in time)
 //! ```
 //!
+//! Where a second network is configured, disjoint frames alone do not confirm: they are kept with the open candidate
+//! ([`AlertMachine::await_second`]) until the second network has agreed as well.
+//!
 //! At most one open alert per person and camera. After a final stage other than `Withdrawn` the person has to leave
-//! (unseen for the visit gap) before another alert can open. A person's verdict is never undone by a machine: final
+//! (unseen for the visit gap), and the list's cool-down has to pass, before another alert can open. A person's verdict is never undone by a machine: final
 //! stages have no way out. The person being removed from the gallery ends an open alert as `Withdrawn` or `Expired`.
 
 use crate::id::{CameraId, ListId, PersonId, TrackId};
 use crate::policy::ListPolicy;
-use crate::record::{AlertEvent, AlertId, AlertRecord, Cause, EvidenceRecord, Stage, Verdict, Vote};
+use crate::record::{AlertEvent, AlertId, AlertRecord, Cause, EvidenceRecord, REASON_CHARS_MAX, Stage, Verdict, Vote};
+use crate::second::SecondSaid;
 use crate::time::{Mono, Now, WallMs};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -39,12 +44,24 @@ struct Open {
     record: AlertRecord,
     sequence: u32,
     deadline: Mono,
+    /// Evidence of disjoint frames that waits for the second network.
+    independent: Option<EvidenceRecord>,
+    /// How long the next alert for the same person and camera waits once this one has ended.
+    cool_down: Duration,
 }
 
 #[derive(Debug)]
 struct Visit {
     last_seen: Mono,
     settled: bool,
+    /// No alert before this.
+    cool_until: Mono,
+}
+
+impl Visit {
+    const fn begun(at: Mono) -> Self {
+        Self { last_seen: at, settled: false, cool_until: Mono::from_nanos(0) }
+    }
 }
 
 /// What happens to an open alert.
@@ -53,7 +70,9 @@ enum Input {
     Independent,
     PolicyAsksNobody,
     Turned,
+    SecondAgainst,
     Deadline,
+    DeadlineUnseconded,
     VotesToConfirm,
     VotesToReject,
     PersonRemoved,
@@ -65,6 +84,8 @@ const fn step(stage: Stage, input: Input) -> Option<(Stage, Cause)> {
     match (stage, input) {
         (Stage::Candidate, Input::Independent) => Some((Stage::MachineConfirmed, Cause::IndependentEvidence)),
         (Stage::Candidate, Input::Turned) => Some((Stage::Withdrawn, Cause::EvidenceTurned)),
+        (Stage::Candidate, Input::SecondAgainst) => Some((Stage::Withdrawn, Cause::SecondDisagrees)),
+        (Stage::Candidate, Input::DeadlineUnseconded) => Some((Stage::Withdrawn, Cause::NoSecondOpinion)),
         (Stage::Candidate, Input::Deadline) => Some((Stage::Withdrawn, Cause::NoIndependentEvidence)),
         (Stage::Candidate, Input::PersonRemoved) => Some((Stage::Withdrawn, Cause::PersonRemoved)),
         (Stage::Candidate, Input::Restarted) => Some((Stage::Withdrawn, Cause::Restarted)),
@@ -94,6 +115,35 @@ pub enum VoteRefused {
         /// The reviewer.
         reviewer: String,
     },
+    /// An absurd number of votes.
+    #[error("alert {0} has 64 votes already; no more are taken")]
+    TooMany(AlertId),
+}
+
+/// What one person says on one alert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ballot {
+    /// Who, as the daemon authenticated them.
+    pub reviewer: String,
+    /// What they say.
+    pub verdict: Verdict,
+    /// Why; cut to [`REASON_CHARS_MAX`] characters, control characters become spaces.
+    pub reason: Option<String>,
+}
+
+/// Votes on one alert at the most. Nobody has so many reviewers; an alert must not grow without bound all the same.
+const VOTES_MAX: usize = 64;
+
+fn plain_reason(text: &str) -> String {
+    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON_CHARS_MAX);
+    plain.collect::<String>().trim().to_owned()
+}
+
+/// Whether enough distinct people say `verdict`, and not only the one who enrolled the person.
+fn decided(record: &AlertRecord, verdict: Verdict) -> bool {
+    let voters = || record.votes.iter().filter(|vote| vote.verdict == verdict);
+    let needed = usize::try_from(record.votes_required.max(1)).unwrap_or(usize::MAX);
+    voters().count() >= needed && voters().any(|vote| Some(&vote.reviewer) != record.enrolled_by.as_ref())
 }
 
 /// What a new candidate is about.
@@ -107,6 +157,8 @@ pub struct Sighting {
     pub list: ListId,
     /// The track behind it.
     pub track: TrackId,
+    /// Who enrolled the person, where that is known.
+    pub enrolled_by: Option<String>,
 }
 
 impl Sighting {
@@ -134,8 +186,9 @@ impl AlertMachine {
             let left_ms = record.expires.map_or(0, |expires| expires.0.saturating_sub(now.wall.0).max(0));
             let deadline = now.mono.plus(Duration::from_millis(left_ms.unsigned_abs()));
             let key = (record.camera.clone(), record.person.clone());
-            self.visits.insert(key.clone(), Visit { last_seen: now.mono, settled: false });
-            self.open.insert(key.clone(), Open { record, sequence, deadline });
+            self.visits.insert(key.clone(), Visit::begun(now.mono));
+            self.open
+                .insert(key.clone(), Open { record, sequence, deadline, independent: None, cool_down: Duration::ZERO });
             events.extend(self.apply(now, &key, Input::Restarted, |_| ()));
         }
         events
@@ -152,8 +205,8 @@ impl AlertMachine {
         timing: CandidateTiming,
     ) -> Option<AlertEvent> {
         let key = sighting.key();
-        let settled = self.touch(now.mono, &key, timing.visit_gap);
-        if settled || self.open.contains_key(&key) {
+        let over = self.touch(now.mono, &key, timing.visit_gap);
+        if over || self.open.contains_key(&key) {
             return None;
         }
         if self.open.len() >= OPEN_MAX {
@@ -174,13 +227,18 @@ impl AlertMachine {
             opened: now.wall,
             changed: now.wall,
             expires: Some(later(now.wall, timing.expires)),
-            votes_required: policy.confirm.votes(),
+            votes_required: policy.votes,
             votes: Vec::new(),
             candidate: evidence,
             confirmation: None,
+            second: None,
+            enrolled_by: sighting.enrolled_by.clone(),
+            quiet: timing.quiet,
         };
         let event = AlertEvent { before: None, after: record.clone(), sequence: 1 };
-        self.open.insert(key, Open { record, sequence: 1, deadline: now.mono.plus(timing.expires) });
+        let deadline = now.mono.plus(timing.expires);
+        let cool_down = policy.cool_down;
+        self.open.insert(key, Open { record, sequence: 1, deadline, independent: None, cool_down });
         Some(event)
     }
 
@@ -212,6 +270,61 @@ impl AlertMachine {
         events
     }
 
+    /// Disjoint later frames agreed, and the second network is to be asked: the evidence is kept until it has answered.
+    /// Gives the alert, and whether anything is still to be asked: `None` when there is no such candidate.
+    pub fn await_second(
+        &mut self,
+        now: Now,
+        camera: &CameraId,
+        person: &PersonId,
+        evidence: EvidenceRecord,
+    ) -> Option<AlertId> {
+        let open = self.open.get_mut(&(camera.clone(), person.clone()))?;
+        if open.record.stage != Stage::Candidate || open.deadline <= now.mono {
+            return None;
+        }
+        open.independent = Some(evidence);
+        Some(open.record.id.clone())
+    }
+
+    /// What the second network was asked about: the candidate and the disjoint frames' evidence. `None` once the alert is no
+    /// candidate any more.
+    #[must_use]
+    pub fn awaiting_second(&self, alert: &AlertId) -> Option<(&AlertRecord, &EvidenceRecord)> {
+        let open = self.open.values().find(|open| open.record.id == *alert)?;
+        (open.record.stage == Stage::Candidate).then_some((&open.record, open.independent.as_ref()?))
+    }
+
+    /// The second network answered. Agreement turns the evidence that waited into a machine-confirmed alert.
+    pub fn second(&mut self, now: Now, alert: &AlertId, policy: &ListPolicy, said: SecondSaid) -> Vec<AlertEvent> {
+        let Some((record, evidence)) = self.awaiting_second(alert) else { return Vec::new() };
+        let (camera, person, evidence) = (record.camera.clone(), record.person.clone(), evidence.clone());
+        let key = (camera, person);
+        let Some(open) = self.open.get_mut(&key) else { return Vec::new() };
+        match said {
+            SecondSaid::Agrees(opinion) => {
+                // Part of the event that the agreement makes; nothing is told before.
+                let before = open.record.second.replace(opinion);
+                let events = self.independent(now, &key.0, &key.1, policy, evidence);
+                if events.is_empty()
+                    && let Some(open) = self.open.get_mut(&key)
+                {
+                    open.record.second = before;
+                }
+                events
+            }
+            SecondSaid::Against(opinion) => {
+                let edit = |record: &mut AlertRecord| record.second = Some(opinion);
+                self.apply(now, &key, Input::SecondAgainst, edit).into_iter().collect()
+            }
+            SecondSaid::Open(opinion) => {
+                // Kept for the event that ends the candidate, should nothing better come.
+                open.record.second = opinion.or_else(|| open.record.second.take());
+                Vec::new()
+            }
+        }
+    }
+
     /// Later frames of the candidate's track spoke against it.
     pub fn turned(&mut self, now: Now, camera: &CameraId, person: &PersonId) -> Option<AlertEvent> {
         self.apply(now, &(camera.clone(), person.clone()), Input::Turned, |_| ())
@@ -228,13 +341,7 @@ impl AlertMachine {
     ///
     /// # Errors
     /// [`VoteRefused`]: not open, still a candidate, or the same reviewer again.
-    pub fn vote(
-        &mut self,
-        now: Now,
-        alert: &AlertId,
-        reviewer: &str,
-        verdict: Verdict,
-    ) -> Result<AlertEvent, VoteRefused> {
+    pub fn vote(&mut self, now: Now, alert: &AlertId, ballot: &Ballot) -> Result<AlertEvent, VoteRefused> {
         let found = self.open.iter_mut().find(|(_, open)| open.record.id == *alert);
         let Some((key, open)) = found else { return Err(VoteRefused::NotOpen(alert.clone())) };
         if open.deadline <= now.mono {
@@ -243,18 +350,22 @@ impl AlertMachine {
         if open.record.stage == Stage::Candidate {
             return Err(VoteRefused::StillCandidate(alert.clone()));
         }
-        if open.record.votes.iter().any(|vote| vote.reviewer == reviewer) {
-            return Err(VoteRefused::Twice { alert: alert.clone(), reviewer: reviewer.to_owned() });
+        if open.record.votes.iter().any(|vote| vote.reviewer == ballot.reviewer) {
+            return Err(VoteRefused::Twice { alert: alert.clone(), reviewer: ballot.reviewer.clone() });
+        }
+        if open.record.votes.len() >= VOTES_MAX {
+            return Err(VoteRefused::TooMany(alert.clone()));
         }
         let (key, before) = (key.clone(), open.record.clone());
-        let vote = Vote { reviewer: reviewer.to_owned(), verdict, wall: now.wall };
+        let reason = ballot.reason.as_deref().map(plain_reason).filter(|reason| !reason.is_empty());
+        let vote = Vote { reviewer: ballot.reviewer.clone(), verdict: ballot.verdict, reason, wall: now.wall };
         open.record.votes.push(vote);
-        let count = |wanted| open.record.votes.iter().filter(|vote| vote.verdict == wanted).count();
-        let needed = usize::try_from(open.record.votes_required.max(1)).unwrap_or(usize::MAX);
-        let input = match (count(Verdict::Confirm) >= needed, count(Verdict::Reject) >= needed) {
-            (true, _) => Some(Input::VotesToConfirm),
-            (_, true) => Some(Input::VotesToReject),
-            _ => None,
+        let input = if decided(&open.record, Verdict::Confirm) {
+            Some(Input::VotesToConfirm)
+        } else if decided(&open.record, Verdict::Reject) {
+            Some(Input::VotesToReject)
+        } else {
+            None
         };
         if let Some(mut event) = input.and_then(|input| self.apply(now, &key, input, |_| ())) {
             event.before = Some(before);
@@ -271,9 +382,20 @@ impl AlertMachine {
     pub fn tick(&mut self, now: Now, visit_gap: Duration) -> Vec<AlertEvent> {
         let due: Vec<_> =
             self.open.iter().filter(|(_, open)| open.deadline <= now.mono).map(|(k, _)| k.clone()).collect();
-        let events = due.iter().filter_map(|key| self.apply(now, key, Input::Deadline, |_| ())).collect();
+        let mut events = Vec::new();
+        for key in &due {
+            let waits = self.open.get(key).is_some_and(|open| open.independent.is_some());
+            // A machine-confirmed alert knows one deadline only.
+            let input = match self.open.get(key).map(|open| open.record.stage) {
+                Some(Stage::Candidate) if waits => Input::DeadlineUnseconded,
+                _ => Input::Deadline,
+            };
+            events.extend(self.apply(now, key, input, |_| ()));
+        }
         let open = &self.open;
-        self.visits.retain(|key, visit| open.contains_key(key) || now.mono.since(visit.last_seen) < visit_gap);
+        self.visits.retain(|key, visit| {
+            open.contains_key(key) || now.mono.since(visit.last_seen) < visit_gap || now.mono < visit.cool_until
+        });
         events
     }
 
@@ -300,14 +422,14 @@ impl AlertMachine {
         self.refused_total
     }
 
-    /// Notes a sighting; tells whether this visit has had its alert.
+    /// Notes a sighting; tells whether this visit has had its alert or the last one's cool-down is not over.
     fn touch(&mut self, at: Mono, key: &Key, visit_gap: Duration) -> bool {
-        let visit = self.visits.entry(key.clone()).or_insert(Visit { last_seen: at, settled: false });
+        let visit = self.visits.entry(key.clone()).or_insert(Visit::begun(at));
         if at.since(visit.last_seen) >= visit_gap && !self.open.contains_key(key) {
             visit.settled = false;
         }
         visit.last_seen = visit.last_seen.max(at);
-        visit.settled
+        visit.settled || at < visit.cool_until
     }
 
     fn apply(&mut self, now: Now, key: &Key, input: Input, edit: impl FnOnce(&mut AlertRecord)) -> Option<AlertEvent> {
@@ -328,22 +450,28 @@ impl AlertMachine {
         }
         let event = AlertEvent { before: Some(before), after: open.record.clone(), sequence: open.sequence };
         if stage.is_final() {
+            let cool_down = open.cool_down;
             self.open.remove(key);
-            if let Some(visit) = self.visits.get_mut(key) {
-                visit.settled = stage != Stage::Withdrawn;
+            if let Some(visit) = self.visits.get_mut(key)
+                && stage != Stage::Withdrawn
+            {
+                visit.settled = true;
+                visit.cool_until = now.mono.plus(cool_down);
             }
         }
         Some(event)
     }
 }
 
-/// Two durations of the policy that a candidate needs.
+/// What of the policy a new candidate needs besides its list.
 #[derive(Clone, Copy, Debug)]
 pub struct CandidateTiming {
     /// How long it waits for independent evidence.
     pub expires: Duration,
     /// How long somebody must be unseen to have left.
     pub visit_gap: Duration,
+    /// Whether the list keeps quiet at this hour.
+    pub quiet: bool,
 }
 
 fn later(wall: WallMs, by: Duration) -> WallMs {

@@ -6,14 +6,14 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
 const TIMING: CandidateTiming =
-    CandidateTiming { expires: Duration::from_secs(30), visit_gap: Duration::from_secs(60) };
+    CandidateTiming { expires: Duration::from_secs(30), visit_gap: Duration::from_secs(60), quiet: false };
 
 fn now(ms: u64) -> Now {
     Now { mono: Mono::from_millis(ms), wall: WallMs(1_000_000 + i64::try_from(ms).expect("small")) }
 }
 
 fn policy(confirm: ConfirmBy) -> ListPolicy {
-    ListPolicy { purpose: Purpose::EntryLog, confirm, vote_expires: Duration::from_secs(900), target_fpir: 1e-3 }
+    ListPolicy::new(Purpose::EntryLog, confirm, Duration::from_secs(900), 1e-3)
 }
 
 fn sighting(camera: &str, person: &str) -> Sighting {
@@ -22,7 +22,12 @@ fn sighting(camera: &str, person: &str) -> Sighting {
         person: PersonId::try_new(person).expect("name"),
         list: ListId::try_new("staff").expect("name"),
         track: TrackId(1),
+        enrolled_by: None,
     }
+}
+
+fn ballot(reviewer: &str, verdict: Verdict) -> Ballot {
+    Ballot { reviewer: reviewer.to_owned(), verdict, reason: None }
 }
 
 fn evidence() -> EvidenceRecord {
@@ -100,7 +105,7 @@ fn a_candidate_without_independent_evidence_is_withdrawn_in_time() {
 fn two_distinct_people_are_two_and_the_same_one_is_not() {
     let mut world = World::new(ConfirmBy::TwoPerson);
     let id = world.candidate(0).expect("new").after.id;
-    let vote = |world: &mut World, who: &str, verdict| world.machine.vote(now(5_000), &id, who, verdict);
+    let vote = |world: &mut World, who: &str, verdict| world.machine.vote(now(5_000), &id, &ballot(who, verdict));
     assert_eq!(vote(&mut world, "uid:1", Verdict::Confirm), Err(VoteRefused::StillCandidate(id.clone())));
     assert_eq!(stages(&world.independent(900)), [Stage::MachineConfirmed]);
     assert_eq!(vote(&mut world, "uid:1", Verdict::Confirm).expect("counts").after.stage, Stage::MachineConfirmed);
@@ -118,7 +123,7 @@ fn nobody_voting_lets_it_expire() {
     world.independent(1_000);
     let events = world.machine.tick(now(901_000), TIMING.visit_gap);
     assert_eq!(stages(&events), [Stage::Expired]);
-    assert!(world.machine.vote(now(901_001), &id, "uid:1", Verdict::Confirm).is_err(), "too late is too late");
+    assert!(world.machine.vote(now(901_001), &id, &ballot("uid:1", Verdict::Confirm)).is_err(), "too late is too late");
 }
 
 #[test]
@@ -132,7 +137,7 @@ fn a_restart_keeps_what_waits_for_people_and_withdraws_candidates() {
     let events = next.restore(now(2_000), [(confirmed.clone(), 2), (other, 1)]);
     assert_eq!(stages(&events), [Stage::Withdrawn]);
     assert_eq!((events[0].after.cause, events[0].sequence), (Cause::Restarted, 2));
-    let vote = next.vote(now(3_000), &confirmed.id, "uid:1", Verdict::Reject).expect("still open");
+    let vote = next.vote(now(3_000), &confirmed.id, &ballot("uid:1", Verdict::Reject)).expect("still open");
     assert_eq!((vote.after.stage, vote.sequence), (Stage::Rejected, 3));
 }
 
@@ -144,7 +149,7 @@ fn what_is_due_is_over_even_before_the_tick() {
     assert_eq!(stages(&world.machine.tick(now(30_000), TIMING.visit_gap)), [Stage::Withdrawn]);
     let id = world.candidate(40_000).map_or(id, |event| event.after.id);
     world.independent(41_000);
-    assert!(world.machine.vote(now(941_000), &id, "uid:1", Verdict::Confirm).is_err());
+    assert!(world.machine.vote(now(941_000), &id, &ballot("uid:1", Verdict::Confirm)).is_err());
 }
 
 #[test]
@@ -199,7 +204,7 @@ fn play(events: &[(u32, Event)], confirm: ConfirmBy) -> Vec<AlertEvent> {
             Event::Vote { alert, reviewer, verdict } => {
                 let verdict = [Verdict::Confirm, Verdict::Reject, Verdict::Unsure][usize::from(*verdict)];
                 if let Some(id) = ids.len().checked_sub(1 + usize::from(*alert)).map(|i| ids[i].clone()) {
-                    out.extend(machine.vote(now(at), &id, &format!("uid:{reviewer}"), verdict).ok());
+                    out.extend(machine.vote(now(at), &id, &ballot(&format!("uid:{reviewer}"), verdict)).ok());
                 }
             }
             Event::Tick => out.extend(machine.tick(now(at), TIMING.visit_gap)),

@@ -4,6 +4,8 @@ use crate::embedding::Embedding;
 use crate::frame::FrameStamp;
 use crate::geometry::{Landmarks, Rect};
 use crate::id::{CameraId, TrackId};
+use crate::picture::FacePicture;
+use std::sync::Arc;
 
 /// What the detector reports.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -101,6 +103,8 @@ pub struct TrackedFace {
     pub quality: Quality,
     /// The embedding, or why there is none.
     pub embedding: Result<Embedding, Unfit>,
+    /// What it looked like, for the second network and for reviewers; only beside an embedding.
+    pub picture: Option<Arc<FacePicture>>,
 }
 
 /// Everything one analysed frame contributes to deciding. Sent also when no face was seen, so that time passes.

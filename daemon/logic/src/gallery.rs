@@ -2,6 +2,7 @@
 
 use crate::embedding::{Embedding, dot};
 use crate::id::{ListId, PersonId};
+use std::collections::BTreeMap;
 
 /// One enrolled person's place in the gallery.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,7 @@ pub struct Gallery {
     dim: usize,
     members: Vec<Member>,
     prototypes: Vec<f32>,
+    enrollers: BTreeMap<PersonId, String>,
 }
 
 /// Why prototypes do not make a gallery.
@@ -81,6 +83,28 @@ impl Gallery {
             gallery.members.push(member);
         }
         Ok(gallery)
+    }
+
+    /// Notes who enrolled whom; names of people who are not in it are left out.
+    #[must_use]
+    pub fn with_enrollers(mut self, enrollers: impl IntoIterator<Item = (PersonId, String)>) -> Self {
+        let known: std::collections::BTreeSet<_> = self.members.iter().map(|member| member.person.clone()).collect();
+        self.enrollers = enrollers.into_iter().filter(|(person, _)| known.contains(person)).collect();
+        self
+    }
+
+    /// Who enrolled a person, where that is known.
+    #[must_use]
+    pub fn enrolled_by(&self, person: &PersonId) -> Option<&str> {
+        self.enrollers.get(person).map(String::as_str)
+    }
+
+    /// Cosine of a probe with one person's prototype; `None` when the person is not in it or the probe is of another network.
+    #[must_use]
+    pub fn cosine(&self, probe: &Embedding, person: &PersonId) -> Option<f32> {
+        let at = self.members.iter().position(|member| member.person == *person)?;
+        let prototype = self.prototypes.get(at * self.dim..(at + 1) * self.dim)?;
+        (probe.dim() == self.dim).then(|| dot(probe.as_slice(), prototype))
     }
 
     /// Counts up with every change.

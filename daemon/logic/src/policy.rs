@@ -1,7 +1,9 @@
 //! Every number that decides about a person, in one place. Made from the configuration; changed by a reload.
 
 use crate::calibration::fmr_for_fpir;
+use crate::hours::{Hours, Zone};
 use crate::id::{CameraId, ListId};
+use crate::time::WallMs;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -49,17 +51,59 @@ impl Purpose {
     }
 }
 
-/// What a list asks for.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// What a list asks for, at one camera or at all that say nothing else.
+#[derive(Clone, Debug, PartialEq)]
 pub struct ListPolicy {
     /// What being recognised means; receivers of events sort by it.
     pub purpose: Purpose,
     /// Who confirms.
     pub confirm: ConfirmBy,
+    /// Distinct people who must agree, either way: 0 with [`ConfirmBy::Machine`], otherwise at least what `confirm` says.
+    pub votes: u32,
     /// How long a machine-confirmed alert waits for votes.
     pub vote_expires: Duration,
-    /// Share of strangers' tracks that may become a candidate of this list.
+    /// Share of strangers' tracks that may become a candidate of this list. The same at every camera.
     pub target_fpir: f64,
+    /// When the list is matched at all.
+    pub schedule: Hours,
+    /// When alerts are recorded and reviewed without sinks being told that keep quiet.
+    pub quiet: Hours,
+    /// After an alert has ended other than withdrawn, the next one for the same person and camera waits this long.
+    pub cool_down: Duration,
+}
+
+impl ListPolicy {
+    /// A policy that is always in force, never quiet, and asks for as many votes as `confirm` says.
+    #[must_use]
+    pub fn new(purpose: Purpose, confirm: ConfirmBy, vote_expires: Duration, target_fpir: f64) -> Self {
+        Self {
+            purpose,
+            confirm,
+            votes: confirm.votes(),
+            vote_expires,
+            target_fpir,
+            schedule: Hours::always(),
+            quiet: Hours::never(),
+            cool_down: Duration::ZERO,
+        }
+    }
+}
+
+/// What the second network must say.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SecondPolicy {
+    /// Frames it is shown at the most, the best of the track.
+    pub frames: u32,
+    /// It agrees when its log likelihood ratio is at least this and nobody is nearer by its own gallery.
+    pub agrees_llr_min: f64,
+    /// At or below this it speaks against the candidate, which is withdrawn.
+    pub withdraw_llr_max: f64,
+}
+
+impl Default for SecondPolicy {
+    fn default() -> Self {
+        Self { frames: 5, agrees_llr_min: 0.0, withdraw_llr_max: -3.0 }
+    }
 }
 
 /// Whether a camera's candidates become alerts.
@@ -159,6 +203,14 @@ pub struct Policy {
     pub track_expires: Duration,
     /// Lists by name.
     pub lists: BTreeMap<ListId, ListPolicy>,
+    /// Where a list asks for something else at one camera.
+    pub lists_at: BTreeMap<(ListId, CameraId), ListPolicy>,
+    /// Local time, for schedules and quiet hours.
+    pub zone: Zone,
+    /// What the second network must say, where there is one.
+    pub second: SecondPolicy,
+    /// Share of a person's or a camera's voted alerts that people may reject before it is suspended, 0..1.
+    pub suspend_rejected: f64,
     /// Cameras by name.
     pub cameras: BTreeMap<CameraId, CameraPolicy>,
     /// Whether strangers' scores are counted.
@@ -172,6 +224,20 @@ impl Policy {
     #[must_use]
     pub fn lists_of(&self, camera: &CameraId) -> &[ListId] {
         self.cameras.get(camera).map_or(&[], |camera| &camera.lists)
+    }
+
+    /// What `list` asks for at `camera`; `None` when there is no such list.
+    #[must_use]
+    pub fn list_at(&self, list: &ListId, camera: &CameraId) -> Option<&ListPolicy> {
+        self.lists_at.get(&(list.clone(), camera.clone())).or_else(|| self.lists.get(list))
+    }
+
+    /// Lists a camera may match at this moment.
+    #[must_use]
+    pub fn lists_now(&self, camera: &CameraId, wall: WallMs) -> Vec<ListId> {
+        let local = self.zone.local(wall);
+        let open = |list: &&ListId| self.list_at(list, camera).is_some_and(|policy| policy.schedule.contains(local));
+        self.lists_of(camera).iter().filter(open).cloned().collect()
     }
 
     /// Whether a camera raises alerts; one that is not configured does.

@@ -91,11 +91,15 @@ pub enum Cause {
     PersonRemoved,
     /// The daemon was stopped while the candidate was open; its frames are gone.
     Restarted,
+    /// The second network's evidence spoke against the candidate.
+    SecondDisagrees,
+    /// Disjoint frames agreed, but the second network did not answer, or not clearly enough, before time was up.
+    NoSecondOpinion,
 }
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Evidence,
         Self::IndependentEvidence,
         Self::PolicyMachine,
@@ -105,6 +109,8 @@ impl Cause {
         Self::NoVoteInTime,
         Self::PersonRemoved,
         Self::Restarted,
+        Self::SecondDisagrees,
+        Self::NoSecondOpinion,
     ];
 
     /// The word used in the journal and on the wire.
@@ -120,6 +126,8 @@ impl Cause {
             Self::NoVoteInTime => "no-vote-in-time",
             Self::PersonRemoved => "person-removed",
             Self::Restarted => "restarted",
+            Self::SecondDisagrees => "second-disagrees",
+            Self::NoSecondOpinion => "no-second-opinion",
         }
     }
 
@@ -160,14 +168,20 @@ impl Verdict {
     }
 }
 
+/// A vote's reason is cut to this many characters: a sentence or two.
+pub const REASON_CHARS_MAX: usize = 300;
+
 /// One person's say on one alert.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Vote {
-    /// Who, as the daemon authenticated them (`uid:1000`); never a name the client sent.
+    /// Who, as the daemon authenticated them (`uid:1000`, `reviewer:sato`); never a name the client sent.
     pub reviewer: String,
     /// What they said.
     pub verdict: Verdict,
+    /// Why, in their words or one of the page's; at most [`REASON_CHARS_MAX`] characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// When.
     pub wall: WallMs,
 }
@@ -193,6 +207,28 @@ pub struct EvidenceRecord {
     /// SHA-256 of the embedder's file, in hex.
     pub model_digest: String,
     /// Name of the calibration in force.
+    pub calibration_id: String,
+}
+
+/// What the second network made of the best frames.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SecondOpinion {
+    /// Whether it speaks for the person clearly enough for the policy.
+    pub agrees: bool,
+    /// Fused cosine similarity with the person's prototype, both by the second network.
+    pub cosine: f32,
+    /// Natural-log likelihood ratio of that similarity, by the second network's own calibration.
+    pub llr: f32,
+    /// Both networks' evidence together, as natural-log likelihood ratio; see [`crate::second::combined_llr`].
+    pub combined_llr: f32,
+    /// Median inter-eye distance of the frames used, in source pixels.
+    pub inter_eye_px: f32,
+    /// Frames fused.
+    pub frames_used: u32,
+    /// SHA-256 of the second network's file, in hex.
+    pub model_digest: String,
+    /// Name of its calibration.
     pub calibration_id: String,
 }
 
@@ -230,6 +266,15 @@ pub struct AlertRecord {
     pub candidate: EvidenceRecord,
     /// Evidence of the confirming, disjoint frames, once there.
     pub confirmation: Option<EvidenceRecord>,
+    /// What the second network made of the best frames, once asked; absent where none is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second: Option<SecondOpinion>,
+    /// Who enrolled the person; their vote alone decides nothing. Absent when unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enrolled_by: Option<String>,
+    /// Whether it was raised in the list's quiet hours: recorded and reviewed, but sinks that keep quiet are not told.
+    #[serde(default)]
+    pub quiet: bool,
 }
 
 /// One change of one alert.

@@ -4,7 +4,10 @@
 //! frames of a track -> primary fusion --look identifies--> alert machine: candidate
 //!                                                               |  from here on every frame goes to
 //!                                        secondary fusion <-----/  the second, disjoint fusion
-//!                                            |-- look identifies the same person --> machine-confirmed
+//!                                            |-- look identifies the same person --> second network asked
+//!                                            |                    |-- agrees, or there is none --> machine-confirmed
+//!                                            |                    |-- open --> asked again at the next look
+//!                                            |                    \-- against --> withdrawn
 //!                                            \-- evidence at or below the limit, or somebody else --> withdrawn
 //! track ended -> verdict (identified | not enrolled | not decidable, and why)
 //! ```
@@ -13,23 +16,27 @@
 //! adds no look. A different track of the same person on the same camera is disjoint by nature, so its own
 //! identification confirms an open candidate too.
 
+mod asking;
 mod track;
 
-use self::track::{Accused, Key, Track, note_look};
-use crate::alert::{AlertMachine, CandidateTiming, Sighting, VoteRefused};
+use self::track::{Accused, BestPictures, Key, Track, note_look};
+use crate::alert::{AlertMachine, Ballot, VoteRefused};
 use crate::calibrate::tally::Batch;
 use crate::calibration::Calibration;
 use crate::embedding::Embedding;
 use crate::explain::{Fate, LookAt};
-use crate::face::{FrameFaces, Quality, TrackedFace, Unfit};
+use crate::face::{FrameFaces, TrackedFace, Unfit};
 use crate::frame::FrameStamp;
 use crate::fusion::{Fusion, Offered};
 use crate::gallery::{Gallery, Member};
 use crate::id::{CameraId, TrackId};
 use crate::judge::{Bench, Judgement};
 use crate::outcome::{Outcome, TrackVerdict, Undecidable};
+use crate::picture::FacePicture;
 use crate::policy::{Mode, Policy, Standing};
-use crate::record::{AlertEvent, AlertId, AlertRecord, EvidenceRecord, Stage, Verdict};
+use crate::record::{AlertEvent, AlertId, AlertRecord, Stage};
+use crate::second::SecondNetwork;
+use crate::suspension::{Suspension, Suspensions};
 use crate::time::Now;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,6 +55,23 @@ pub enum Action {
     Verdict(Box<TrackVerdict>),
     /// A candidate was raised this long after the first usable face of its track.
     CandidateDelay(CameraId, Duration),
+    /// Show these pictures to the second network and come back with [`Watcher::on_second`].
+    AskSecond(Box<SecondLook>),
+    /// Keep these pictures with the alert, for the people who review it.
+    Evidence(Box<SecondLook>),
+    /// People rejected too many alerts of a person or a camera: note it and tell somebody.
+    Suspended(Suspension),
+}
+
+/// Pictures that belong to an open alert.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SecondLook {
+    /// Which alert.
+    pub alert: AlertId,
+    /// Where.
+    pub camera: CameraId,
+    /// The best frames of the track, in the order they were taken.
+    pub pictures: Vec<Arc<FacePicture>>,
 }
 
 /// A track in flight, for the live view.
@@ -77,6 +101,8 @@ pub struct Watcher {
     overflow_total: u64,
     counted: Batch,
     explains: bool,
+    second: Option<SecondNetwork>,
+    suspensions: Suspensions,
 }
 
 impl Watcher {
@@ -92,7 +118,16 @@ impl Watcher {
             overflow_total: 0,
             counted: Batch::default(),
             explains: false,
+            second: None,
+            suspensions: Suspensions::default(),
         }
+    }
+
+    /// The same watcher, confirming nothing by machine without a second network's agreement.
+    #[must_use]
+    pub fn with_second(mut self, second: SecondNetwork) -> Self {
+        self.second = Some(second);
+        self
     }
 
     /// The same watcher, noting for every verdict how it came about. For recordings: it costs memory for each face.
@@ -180,20 +215,21 @@ impl Watcher {
     ///
     /// # Errors
     /// [`VoteRefused`], with the reason in words.
-    pub fn on_vote(
-        &mut self,
-        now: Now,
-        alert: &AlertId,
-        reviewer: &str,
-        verdict: Verdict,
-    ) -> Result<Vec<Action>, VoteRefused> {
-        let event = self.alerts.vote(now, alert, reviewer, verdict)?;
-        match event.after.stage {
-            Stage::Confirmed => self.counted.confirmed += 1,
-            Stage::Rejected => self.counted.rejected += 1,
-            Stage::Candidate | Stage::MachineConfirmed | Stage::Expired | Stage::Withdrawn => {}
-        }
-        Ok(journal([event]))
+    pub fn on_vote(&mut self, now: Now, alert: &AlertId, ballot: &Ballot) -> Result<Vec<Action>, VoteRefused> {
+        let event = self.alerts.vote(now, alert, ballot)?;
+        let rejected = match event.after.stage {
+            Stage::Confirmed => false,
+            Stage::Rejected => true,
+            Stage::Candidate | Stage::MachineConfirmed | Stage::Expired | Stage::Withdrawn => {
+                return Ok(journal([event]));
+            }
+        };
+        self.counted.confirmed += u64::from(!rejected);
+        self.counted.rejected += u64::from(rejected);
+        let (person, camera) = (event.after.person.clone(), event.after.camera.clone());
+        let borne = self.policy.suspend_rejected;
+        let new = self.suspensions.decided(now.wall, &person, &camera, rejected, borne);
+        Ok(journal([event]).into_iter().chain(new.into_iter().map(Action::Suspended)).collect())
     }
 
     /// Open alerts.
@@ -239,8 +275,8 @@ impl Watcher {
                 accused.as_mut().map_or(&mut track.primary, |accused| &mut accused.secondary).leave_out(*why);
                 Fate::LeftOut(*why)
             }
-            (Ok(embedding), None) => self.on_primary(now, &key, embedding, &face.quality, out),
-            (Ok(embedding), Some(_)) => self.on_secondary(now, &key, embedding, &face.quality, out),
+            (Ok(embedding), None) => self.on_primary(now, &key, embedding, face, out),
+            (Ok(embedding), Some(_)) => self.on_secondary(now, &key, embedding, face, out),
         };
         if let Some(told) = self.tracks.get_mut(&key).and_then(|track| track.told.as_mut()) {
             told.note_face(stamp, face.quality, fate);
@@ -255,23 +291,27 @@ impl Watcher {
         now: Now,
         key: &Key,
         embedding: &Embedding,
-        quality: &Quality,
+        face: &TrackedFace,
         out: &mut Vec<Action>,
     ) -> Fate {
         let bench = Bench { gallery: &self.gallery, calibration: &self.calibration, policy: &self.policy };
+        let lists = self.policy.lists_now(&key.0, now.wall);
         let Some(track) = self.tracks.get_mut(key) else { return Fate::Settled };
         let stamp = track.last;
         track.first_usable.get_or_insert(stamp.mono);
-        let offered = track.primary.offer(stamp.mono, embedding, quality, self.policy.min_interval);
+        let offered = track.primary.offer(stamp.mono, embedding, &face.quality, self.policy.min_interval);
+        if offered == Offered::Used {
+            track.best.offer(face.picture.as_ref(), self.policy.second.frames);
+        }
         let fate = Fate::of(offered, Fate::Used);
         if offered != Offered::Used || !due(&self.policy.looks, &mut track.looks_done, track.primary.used()) {
             return fate;
         }
-        let judged = bench.judge(&track.primary, self.policy.lists_of(&key.0), self.policy.looks.len());
+        let judged = bench.judge(&track.primary, &lists, self.policy.looks.len());
         note_look(&mut track.told, LookAt::Candidate, stamp, &track.primary, &judged);
         track.last_judgement = Some(judged.outcome.clone());
         if self.policy.counts_strangers {
-            let sample = bench.sample(&track.primary, self.policy.lists_of(&key.0), &judged, key.1.0);
+            let sample = bench.sample(&track.primary, &lists, &judged, key.1.0);
             // Two looks may share a row; a row counts each track once.
             let new = sample.filter(|sample| track.samples.iter().all(|other| other.row != sample.row));
             track.samples.extend(new);
@@ -289,13 +329,14 @@ impl Watcher {
             secondary: Fusion::default(),
             looks_done: 0,
             settled: false,
+            best: BestPictures::default(),
         });
         if self.policy.mode_of(&key.0) == Mode::Shadow {
             return fate;
         }
         let already = self.alerts.open(&key.0, &person).is_some_and(|open| open.track != key.1);
         if already {
-            out.extend(self.confirm(now, &key.0, &member, evidence));
+            out.extend(self.confirm(now, key, &member, evidence));
             return fate;
         }
         let raised = self.raise(now, key, &member, evidence);
@@ -311,10 +352,11 @@ impl Watcher {
         now: Now,
         key: &Key,
         embedding: &Embedding,
-        quality: &Quality,
+        face: &TrackedFace,
         out: &mut Vec<Action>,
     ) -> Fate {
         let bench = Bench { gallery: &self.gallery, calibration: &self.calibration, policy: &self.policy };
+        let lists = self.policy.lists_now(&key.0, now.wall);
         let Some(track) = self.tracks.get_mut(key) else { return Fate::Settled };
         let stamp = track.last;
         let Some(accused) = track.accused.as_mut().filter(|accused| !accused.settled) else { return Fate::Settled };
@@ -323,20 +365,24 @@ impl Watcher {
             accused.secondary.leave_out(Unfit::TooSoon);
             return Fate::LeftOut(Unfit::TooSoon);
         }
-        let offered = accused.secondary.offer(stamp.mono, embedding, quality, self.policy.min_interval);
+        let offered = accused.secondary.offer(stamp.mono, embedding, &face.quality, self.policy.min_interval);
+        if offered == Offered::Used {
+            accused.best.offer(face.picture.as_ref(), self.policy.second.frames);
+        }
         let fate = Fate::of(offered, Fate::UsedToConfirm);
         if offered != Offered::Used
             || !due(&self.policy.confirm_looks, &mut accused.looks_done, accused.secondary.used())
         {
             return fate;
         }
-        let judged = bench.judge(&accused.secondary, self.policy.lists_of(&key.0), self.policy.confirm_looks.len());
+        let judged = bench.judge(&accused.secondary, &lists, self.policy.confirm_looks.len());
         note_look(&mut track.told, LookAt::Confirmation, stamp, &accused.secondary, &judged);
         let member = Member { person: accused.person.clone(), list: accused.list.clone() };
         match judged {
             Judgement { outcome: Outcome::Identified { person, evidence }, .. } if person == member.person => {
-                accused.settled = true;
-                out.extend(self.confirm(now, &key.0, &member, evidence));
+                // With a second network the track goes on gathering, in case it is asked again.
+                accused.settled = self.second.is_none();
+                out.extend(self.confirm(now, key, &member, evidence));
             }
             Judgement { outcome: Outcome::Identified { .. } | Outcome::NotEnrolled, .. } => {
                 accused.settled = true;
@@ -355,30 +401,14 @@ impl Watcher {
         fate
     }
 
-    fn raise(&mut self, now: Now, key: &Key, member: &Member, evidence: EvidenceRecord) -> Vec<Action> {
-        let Some(policy) = self.policy.lists.get(&member.list) else { return Vec::new() };
-        let sighting =
-            Sighting { camera: key.0.clone(), person: member.person.clone(), list: member.list.clone(), track: key.1 };
-        let timing = CandidateTiming { expires: self.policy.candidate_expires, visit_gap: self.policy.visit_gap };
-        journal(self.alerts.candidate(now, &sighting, policy, evidence, timing))
-    }
-
-    fn confirm(&mut self, now: Now, camera: &CameraId, member: &Member, evidence: EvidenceRecord) -> Vec<Action> {
-        if !self.policy.standing.confirms || self.policy.mode_of(camera) == Mode::Shadow {
-            return Vec::new();
-        }
-        let Some(policy) = self.policy.lists.get(&member.list) else { return Vec::new() };
-        journal(self.alerts.independent(now, camera, &member.person, policy, evidence))
-    }
-
     fn end_track(&mut self, key: &Key) -> Option<Action> {
         let mut track = self.tracks.remove(key)?;
         let bench = Bench { gallery: &self.gallery, calibration: &self.calibration, policy: &self.policy };
-        let lists = self.policy.lists_of(&key.0);
+        let lists = self.policy.lists_now(&key.0, track.last.wall);
         let judged = !track.samples.is_empty();
         let candidate = track.accused.is_some();
         let samples = std::mem::take(&mut track.samples);
-        let mut verdict = track.verdict(key, &bench, lists);
+        let mut verdict = track.verdict(key, &bench, &lists);
         // Identified, or accused and then cleared: somebody enrolled more likely than not, so no stranger.
         if candidate || judged {
             let traffic = self.counted.traffic.entry(key.0.clone()).or_default();

@@ -5,6 +5,7 @@ use super::*;
 use crate::calibrate::tally::RowKey;
 use crate::calibration::tests::plain;
 use crate::policy::{ConfirmBy, OnDrift};
+use crate::record::Verdict;
 
 const ROW: RowKey = RowKey { from_mpx: 4_000, frames: 2 };
 
@@ -61,7 +62,8 @@ fn votes_are_counted_by_what_they_decide() {
     world.show("gate", 1, &Ok(like("ann", 0.6)), 2_100);
     let open = world.watcher.open_alerts().next().expect("machine-confirmed").id.clone();
     let now = Now { mono: crate::time::Mono::from_millis(4_000), wall: crate::time::WallMs(4_000) };
-    world.watcher.on_vote(now, &open, "uid:1", Verdict::Reject).expect("taken");
+    let ballot = Ballot { reviewer: "uid:1".into(), verdict: Verdict::Reject, reason: None };
+    world.watcher.on_vote(now, &open, &ballot).expect("taken");
     let counted = world.watcher.take_counted();
     assert_eq!((counted.confirmed, counted.rejected), (0, 1));
 }

@@ -3,10 +3,12 @@
 use super::*;
 use crate::calibration::tests::plain;
 use crate::explain::Explanation;
-use crate::face::{Alignment, DetectedFace};
+use crate::face::{Alignment, DetectedFace, Quality};
 use crate::geometry::{ARCFACE_TEMPLATE, Rect};
+use crate::hours::Zone;
 use crate::id::{ListId, PersonId};
-use crate::policy::{CameraPolicy, ConfirmBy, ListPolicy, Purpose};
+use crate::picture::RgbPatch;
+use crate::policy::{CameraPolicy, ConfirmBy, ListPolicy, Purpose, SecondPolicy};
 use crate::record::Stage;
 use crate::time::{Mono, WallMs};
 use proptest::prelude::*;
@@ -37,16 +39,11 @@ pub(crate) fn policy(confirm: ConfirmBy) -> Policy {
         visit_gap: Duration::from_secs(60),
         candidate_expires: Duration::from_secs(30),
         track_expires: Duration::from_secs(5),
-        lists: [(
-            list,
-            ListPolicy {
-                purpose: Purpose::EntryLog,
-                confirm,
-                vote_expires: Duration::from_secs(900),
-                target_fpir: 0.01,
-            },
-        )]
-        .into(),
+        lists: [(list, ListPolicy::new(Purpose::EntryLog, confirm, Duration::from_secs(900), 0.01))].into(),
+        lists_at: BTreeMap::new(),
+        zone: Zone::default(),
+        second: SecondPolicy::default(),
+        suspend_rejected: 0.2,
         cameras: cameras.into(),
         counts_strangers: true,
         standing: Standing::default(),
@@ -61,6 +58,11 @@ pub(crate) fn enrolled() -> Gallery {
     Gallery::try_new(1, "feed", members).expect("a gallery")
 }
 
+fn picture(stamp: FrameStamp, quality: Quality) -> FacePicture {
+    let patch = || RgbPatch::try_new(1, 1, vec![0; 3]).expect("three bytes");
+    FacePicture { stamp, quality, aligned: patch(), native: patch() }
+}
+
 pub(super) struct World {
     pub(super) watcher: Watcher,
     at_ms: u64,
@@ -68,12 +70,25 @@ pub(super) struct World {
     alerts: Vec<(Stage, String)>,
     verdicts: Vec<TrackVerdict>,
     delays: Vec<Duration>,
+    pub(super) asked: Vec<SecondLook>,
+    pub(super) evidence: Vec<SecondLook>,
+    pub(super) suspended: Vec<Suspension>,
 }
 
 impl World {
     pub(super) fn new(confirm: ConfirmBy) -> Self {
         let watcher = Watcher::new(policy(confirm), Arc::new(enrolled()), Arc::new(plain()), 1);
-        Self { watcher, at_ms: 1000, sequence: 0, alerts: Vec::new(), verdicts: Vec::new(), delays: Vec::new() }
+        Self {
+            watcher,
+            at_ms: 1000,
+            sequence: 0,
+            alerts: Vec::new(),
+            verdicts: Vec::new(),
+            delays: Vec::new(),
+            asked: Vec::new(),
+            evidence: Vec::new(),
+            suspended: Vec::new(),
+        }
     }
 
     fn now(&self) -> Now {
@@ -86,6 +101,9 @@ impl World {
                 Action::Journal(event) => self.alerts.push((event.after.stage, event.after.person.to_string())),
                 Action::Verdict(verdict) => self.verdicts.push(*verdict),
                 Action::CandidateDelay(_, delay) => self.delays.push(delay),
+                Action::AskSecond(look) => self.asked.push(*look),
+                Action::Evidence(look) => self.evidence.push(*look),
+                Action::Suspended(one) => self.suspended.push(one),
             }
         }
     }
@@ -111,6 +129,15 @@ impl World {
     ) -> &mut Self {
         for _ in 0..for_ms.div_ceil(300) {
             let stamp = FrameStamp { sequence: self.sequence, mono: self.now().mono, wall: self.now().wall };
+            let quality = Quality {
+                inter_eye_px: px,
+                sharpness: 0.8,
+                yaw_deg: 0.0,
+                roll_deg: 0.0,
+                brightness: 0.5,
+                contrast: 0.2,
+                alignment: Alignment::Landmarks,
+            };
             let face = TrackedFace {
                 track: TrackId(track),
                 face: DetectedFace {
@@ -118,16 +145,9 @@ impl World {
                     landmarks_in_frame: ARCFACE_TEMPLATE,
                     score: 0.9,
                 },
-                quality: Quality {
-                    inter_eye_px: px,
-                    sharpness: 0.8,
-                    yaw_deg: 0.0,
-                    roll_deg: 0.0,
-                    brightness: 0.5,
-                    contrast: 0.2,
-                    alignment: Alignment::Landmarks,
-                },
+                quality,
                 embedding: embedding.clone(),
+                picture: Some(Arc::new(picture(stamp, quality))),
             };
             let camera = CameraId::try_new(camera).expect("name");
             let frame = FrameFaces { camera, stamp, faces: vec![face], ended: Vec::new() };

@@ -287,7 +287,9 @@ impl Replay<'_> {
                     self.verdicts.push(TrackVerdict { explanation: None, ..*verdict });
                     json
                 }
-                Action::CandidateDelay(..) => continue,
+                Action::CandidateDelay(..) | Action::AskSecond(_) | Action::Evidence(_) | Action::Suspended(_) => {
+                    continue;
+                }
             };
             bar.suspend(|| line(&if self.json { told_as.to_string() } else { told(&told_as) }));
         }

@@ -220,6 +220,7 @@ impl Court {
                     face: nowhere(),
                     quality: frame.quality,
                     embedding: Ok(frame.embedding.clone()),
+                    picture: None,
                 });
             }
         }
@@ -295,7 +296,11 @@ impl Heard {
                 Action::Verdict(verdict) => {
                     self.outcomes.insert(verdict.track, verdict.outcome);
                 }
-                Action::Journal(_) | Action::CandidateDelay(..) => {}
+                Action::Journal(_)
+                | Action::CandidateDelay(..)
+                | Action::AskSecond(_)
+                | Action::Evidence(_)
+                | Action::Suspended(_) => {}
             }
         }
     }

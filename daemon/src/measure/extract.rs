@@ -328,6 +328,7 @@ mod tests {
                 alignment: Alignment::Landmarks,
             },
             embedding: if fit { embedding } else { Err(Unfit::Cut) },
+            picture: None,
         }
     }
 

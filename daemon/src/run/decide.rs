@@ -7,12 +7,13 @@ use super::counter::Counter;
 use crate::notify::{Beat, Pulse};
 use crate::status::board::{Board, DecideView, InForceView};
 use crate::status::wire;
+use sekisho_logic::alert::Ballot;
 use sekisho_logic::calibration::Calibration;
 use sekisho_logic::face::FrameFaces;
 use sekisho_logic::gallery::Gallery;
 use sekisho_logic::id::CameraId;
 use sekisho_logic::policy::{Policy, Standing};
-use sekisho_logic::record::{AlertEvent, AlertId, AlertRecord, Verdict};
+use sekisho_logic::record::{AlertEvent, AlertId, AlertRecord};
 use sekisho_logic::thresholds;
 use sekisho_logic::time::{Clock, Mono};
 use sekisho_logic::watcher::{Action, Watcher};
@@ -55,10 +56,8 @@ pub enum Order {
     Vote {
         /// On which alert.
         alert: AlertId,
-        /// Who, by peer credentials.
-        reviewer: String,
-        /// What they say.
-        verdict: Verdict,
+        /// Who, by peer credentials or by session, and what they say.
+        ballot: Ballot,
         /// Where the answer goes.
         reply: oneshot::Sender<Result<AlertEvent, String>>,
     },
@@ -165,8 +164,8 @@ impl<J: Journal> DecideLoop<J> {
                 held.in_force = self.in_force();
                 Vec::new()
             }
-            Order::Vote { alert, reviewer, verdict, reply } => {
-                let voted = self.watcher.on_vote(now, &alert, &reviewer, verdict);
+            Order::Vote { alert, ballot, reply } => {
+                let voted = self.watcher.on_vote(now, &alert, &ballot);
                 let answer = match &voted {
                     Ok(actions) => actions.iter().find_map(journalled).cloned().ok_or_else(|| "no event".to_owned()),
                     Err(refused) => Err(refused.to_string()),
@@ -204,6 +203,7 @@ impl<J: Journal> DecideLoop<J> {
                     let _listeners = self.verdicts.send(wire::verdict(&verdict).to_string().into());
                 }
                 Action::CandidateDelay(_, delay) => self.board.note_delay(delay),
+                Action::AskSecond(_) | Action::Evidence(_) | Action::Suspended(_) => {}
             }
         }
     }
@@ -249,7 +249,11 @@ impl<J: Journal> DecideLoop<J> {
 fn journalled(action: &Action) -> Option<&AlertEvent> {
     match action {
         Action::Journal(event) => Some(event),
-        Action::Verdict(_) | Action::CandidateDelay(..) => None,
+        Action::Verdict(_)
+        | Action::CandidateDelay(..)
+        | Action::AskSecond(_)
+        | Action::Evidence(_)
+        | Action::Suspended(_) => None,
     }
 }
 

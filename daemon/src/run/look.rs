@@ -117,7 +117,13 @@ impl Look {
                 wanted.push((faces.len(), found));
             }
             let embedding = Err(fit.err().unwrap_or(Unfit::NoEmbedding));
-            faces.push(TrackedFace { track: *track, face: found.face, quality: found.quality, embedding });
+            faces.push(TrackedFace {
+                track: *track,
+                face: found.face,
+                quality: found.quality,
+                embedding,
+                picture: None,
+            });
         }
         let crops: Vec<_> = wanted.iter().map(|(_, found)| *found).collect();
         for ((place, _), embedding) in wanted.iter().zip(eyes.embed(&crops)) {

@@ -11,6 +11,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use sekisho_logic::alert::Ballot;
 use sekisho_logic::id::{CameraId, PersonId};
 use sekisho_logic::record::{AlertId, Stage, Verdict};
 use sekisho_store::{AlertFilter, JobRefused, Store, StoreError, StoreHandle};
@@ -172,8 +173,9 @@ async fn alert(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Va
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct Ballot {
+struct CastVote {
     verdict: Verdict,
+    reason: Option<String>,
 }
 
 /// Takes a vote and answers when it is in the journal.
@@ -181,11 +183,12 @@ async fn vote(
     State(app): State<App>,
     Extension(peer): Extension<Peer>,
     Path(id): Path<String>,
-    Json(ballot): Json<Ballot>,
+    Json(vote): Json<CastVote>,
 ) -> Result<Response, Refusal> {
     let mut committed = app.alerts.subscribe();
     let (reply, answer) = oneshot::channel();
-    let order = Order::Vote { alert: AlertId(id), reviewer: peer.reviewer(), verdict: ballot.verdict, reply };
+    let ballot = Ballot { reviewer: peer.reviewer(), verdict: vote.verdict, reason: vote.reason };
+    let order = Order::Vote { alert: AlertId(id), ballot, reply };
     let busy = "the daemon is too busy to take the vote; try again";
     app.orders.try_send(order).map_err(|error| match error {
         TrySendError::Full(_) => Refusal(StatusCode::SERVICE_UNAVAILABLE, busy.into()),

@@ -99,11 +99,14 @@ pub(crate) fn record(alert: &str, stage: Stage) -> AlertRecord {
         votes: Vec::new(),
         candidate: evidence(),
         confirmation: confirmed.then(evidence),
+        second: None,
+        enrolled_by: None,
+        quiet: false,
     }
 }
 
 pub(crate) fn vote(reviewer: &str, verdict: Verdict) -> Vote {
-    Vote { reviewer: reviewer.into(), verdict, wall: WallMs(1500) }
+    Vote { reviewer: reviewer.into(), verdict, reason: None, wall: WallMs(1500) }
 }
 
 /// The first four events of an alert, in order: candidate, machine-confirmed, a vote, confirmed.

@@ -4,12 +4,14 @@ use crate::calibrate::tally::Sample;
 use crate::explain::{Explanation, LookAt};
 use crate::face::Quality;
 use crate::frame::FrameStamp;
-use crate::fusion::Fusion;
+use crate::fusion::{self, Fusion};
 use crate::id::{CameraId, ListId, PersonId, TrackId};
 use crate::judge::{Bench, Judgement};
 use crate::outcome::{Outcome, TrackVerdict, Undecidable};
+use crate::picture::FacePicture;
 use crate::record::EvidenceRecord;
 use crate::time::Mono;
+use std::sync::Arc;
 
 /// A track by camera and number.
 pub(super) type Key = (CameraId, TrackId);
@@ -29,6 +31,8 @@ pub(super) struct Track {
     pub(super) last_judgement: Option<Outcome>,
     /// At most one a look; counted or dropped when the track ends.
     pub(super) samples: Vec<Sample>,
+    /// The best of the frames in `primary`.
+    pub(super) best: BestPictures,
     /// Kept only when the watcher explains.
     pub(super) told: Option<Box<Explanation>>,
 }
@@ -43,6 +47,32 @@ pub(super) struct Accused {
     pub(super) secondary: Fusion,
     pub(super) looks_done: usize,
     pub(super) settled: bool,
+    /// The best of the frames in `secondary`.
+    pub(super) best: BestPictures,
+}
+
+/// The pictures of the frames that weigh most, best first. A handful: each is some tens of kilobytes.
+#[derive(Debug, Default)]
+pub(super) struct BestPictures(Vec<(f32, Arc<FacePicture>)>);
+
+impl BestPictures {
+    pub(super) fn offer(&mut self, picture: Option<&Arc<FacePicture>>, most: u32) {
+        let Some(picture) = picture else { return };
+        let weight = fusion::weight(&picture.quality);
+        let at = self.0.partition_point(|(other, _)| *other >= weight);
+        self.0.insert(at, (weight, Arc::clone(picture)));
+        self.0.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+    }
+
+    /// The best of several, in the order they were taken.
+    pub(super) fn of(all: &[&Self], most: u32) -> Vec<Arc<FacePicture>> {
+        let mut merged: Vec<_> = all.iter().flat_map(|best| best.0.iter()).collect();
+        merged.sort_by(|a, b| b.0.total_cmp(&a.0));
+        merged.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+        let mut pictures: Vec<_> = merged.into_iter().map(|(_, picture)| Arc::clone(picture)).collect();
+        pictures.sort_by_key(|picture| picture.stamp.mono);
+        pictures
+    }
 }
 
 impl Track {
@@ -59,6 +89,7 @@ impl Track {
             accused: None,
             last_judgement: None,
             samples: Vec::new(),
+            best: BestPictures::default(),
             told: explains.then(Box::default),
         }
     }

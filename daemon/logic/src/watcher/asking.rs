@@ -1,0 +1,125 @@
+//! From a track's evidence to the alert machine, with the second network between them.
+
+use super::track::{BestPictures, Key};
+use super::{Action, SecondLook, Watcher, journal};
+use crate::alert::{CandidateTiming, Sighting};
+use crate::gallery::{Gallery, Member};
+use crate::picture::FacePicture;
+use crate::policy::Mode;
+use crate::record::{AlertId, EvidenceRecord, Stage};
+use crate::second::SecondAnswer;
+use crate::suspension::{Subject, Suspension};
+use crate::time::Now;
+use std::sync::Arc;
+
+impl Watcher {
+    /// The second network's answer about the pictures it was shown.
+    pub fn on_second(&mut self, now: Now, alert: &AlertId, answer: &SecondAnswer) -> Vec<Action> {
+        let Some(second) = &self.second else { return Vec::new() };
+        let Some((record, evidence)) = self.alerts.awaiting_second(alert) else { return Vec::new() };
+        let lists = self.policy.lists_of(&record.camera);
+        let said = second.judge(answer, &record.person, lists, evidence.llr, &self.policy.second);
+        let key = (record.camera.clone(), record.track);
+        let Some(policy) = self.policy.list_at(&record.list, &record.camera) else { return Vec::new() };
+        let events = self.alerts.second(now, alert, policy, said);
+        if !events.is_empty()
+            && let Some(accused) = self.tracks.get_mut(&key).and_then(|track| track.accused.as_mut())
+        {
+            accused.settled = true;
+        }
+        journal(events)
+    }
+
+    /// The second network's gallery changed.
+    pub fn on_second_gallery(&mut self, gallery: Arc<Gallery>) {
+        if let Some(second) = &mut self.second {
+            second.gallery = gallery;
+        }
+    }
+
+    /// Takes back what was suspended when the daemon stopped.
+    pub fn restore_suspensions(&mut self, suspended: impl IntoIterator<Item = Suspension>) {
+        self.suspensions.restore(suspended);
+    }
+
+    /// Somebody lifted a suspension. False when there was none.
+    pub fn lift(&mut self, subject: &Subject) -> bool {
+        self.suspensions.lift(subject)
+    }
+
+    /// What is suspended.
+    pub fn suspensions(&self) -> impl Iterator<Item = &Suspension> {
+        self.suspensions.iter()
+    }
+
+    /// Candidates held back because their person or camera is suspended.
+    #[must_use]
+    pub const fn held_back_total(&self) -> u64 {
+        self.suspensions.held_back_total()
+    }
+
+    pub(super) fn raise(&mut self, now: Now, key: &Key, member: &Member, evidence: EvidenceRecord) -> Vec<Action> {
+        let Some(policy) = self.policy.list_at(&member.list, &key.0) else { return Vec::new() };
+        if self.suspensions.holds_back(&member.person, &key.0) {
+            return Vec::new();
+        }
+        let sighting = Sighting {
+            camera: key.0.clone(),
+            person: member.person.clone(),
+            list: member.list.clone(),
+            track: key.1,
+            enrolled_by: self.gallery.enrolled_by(&member.person).map(str::to_owned),
+        };
+        let timing = CandidateTiming {
+            expires: self.policy.candidate_expires,
+            visit_gap: self.policy.visit_gap,
+            quiet: policy.quiet.contains(self.policy.zone.local(now.wall)),
+        };
+        let Some(event) = self.alerts.candidate(now, &sighting, policy, evidence, timing) else { return Vec::new() };
+        let shown = self.evidence(&event.after.id, key);
+        journal([event]).into_iter().chain(shown).collect()
+    }
+
+    /// Disjoint frames agreed: asks the second network, or confirms where there is none.
+    pub(super) fn confirm(&mut self, now: Now, key: &Key, member: &Member, evidence: EvidenceRecord) -> Vec<Action> {
+        if !self.policy.standing.confirms || self.policy.mode_of(&key.0) == Mode::Shadow {
+            return Vec::new();
+        }
+        let Some(policy) = self.policy.list_at(&member.list, &key.0) else { return Vec::new() };
+        let Some(open) = self.alerts.open(&key.0, &member.person).filter(|open| open.stage == Stage::Candidate) else {
+            return Vec::new();
+        };
+        let alert = open.id.clone();
+        if self.second.is_none() {
+            let events = self.alerts.independent(now, &key.0, &member.person, policy, evidence);
+            let shown = self.evidence(&alert, key);
+            return journal(events).into_iter().chain(shown).collect();
+        }
+        let Some(alert) = self.alerts.await_second(now, &key.0, &member.person, evidence) else { return Vec::new() };
+        let pictures = self.pictures(key);
+        if pictures.is_empty() {
+            // Nothing to show: the question stays open, and ends with the candidate's time.
+            return Vec::new();
+        }
+        let look = SecondLook { alert: alert.clone(), camera: key.0.clone(), pictures };
+        self.evidence(&alert, key).into_iter().chain([Action::AskSecond(Box::new(look))]).collect()
+    }
+
+    /// The track's best pictures, for the people who review the alert.
+    fn evidence(&self, alert: &AlertId, key: &Key) -> Option<Action> {
+        let pictures = self.pictures(key);
+        let look = SecondLook { alert: alert.clone(), camera: key.0.clone(), pictures };
+        (!look.pictures.is_empty()).then(|| Action::Evidence(Box::new(look)))
+    }
+
+    fn pictures(&self, key: &Key) -> Vec<Arc<FacePicture>> {
+        let Some(track) = self.tracks.get(key) else { return Vec::new() };
+        let accused = track.accused.as_ref().map(|accused| &accused.best);
+        let all: Vec<&BestPictures> = std::iter::once(&track.best).chain(accused).collect();
+        BestPictures::of(&all, self.policy.second.frames)
+    }
+}
+
+#[cfg(test)]
+#[path = "asking_tests.rs"]
+mod tests;
