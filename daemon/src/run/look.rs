@@ -11,6 +11,7 @@ use sekisho_logic::time::Mono;
 use sekisho_logic::tracker::{Tracker, TrackerSettings};
 use sekisho_vision::analyser::{AnalyserError, CameraEyes, CameraEyesSettings, Eyes, FoundFace, Shown};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How far apart the track numbers of two cameras begin. Tracks are told apart by camera and number, so a camera that
@@ -126,11 +127,14 @@ impl Look {
             });
         }
         let crops: Vec<_> = wanted.iter().map(|(_, found)| *found).collect();
-        for ((place, _), embedding) in wanted.iter().zip(eyes.embed(&crops)) {
+        let taken = |eyes: &mut Eyes, found: &FoundFace| eyes.picture(view, found, stamp).map(Arc::new);
+        let mut pictures: Vec<_> = crops.iter().map(|found| taken(eyes, found)).collect();
+        for (nth, ((place, _), embedding)) in wanted.iter().zip(eyes.embed(&crops)).enumerate() {
             let face: &mut TrackedFace = &mut faces[*place];
             if let Ok(embedding) = &embedding {
                 face.track = self.tracker.appearance(at, face.track, embedding);
                 self.last_embedded.insert(face.track, at);
+                face.picture = pictures.get_mut(nth).and_then(Option::take);
             }
             face.embedding = embedding;
         }

@@ -12,13 +12,15 @@ use crate::motion::{Motion, MotionGate};
 use crate::plan::{Job, PlanSettings, Planner};
 use crate::planes::aligned::{Crop, CropSampler};
 use crate::planes::luma::SmallLuma;
+use crate::planes::region::RegionSampler;
 use crate::planes::{Pixels, px};
 use crate::quality;
 use crate::session::{RunError, Runtime};
 use sekisho_logic::embedding::Embedding;
 use sekisho_logic::face::{DetectedFace, Quality, Unfit};
-use sekisho_logic::frame::FrameView;
-use sekisho_logic::geometry::{Rect, Similarity};
+use sekisho_logic::frame::{FrameStamp, FrameView};
+use sekisho_logic::geometry::{CROP_PX, Rect, Similarity};
+use sekisho_logic::picture::{FacePicture, RgbPatch};
 use sekisho_logic::time::{Clock, Mono};
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,6 +135,7 @@ pub struct Eyes {
     detector: Detector,
     embedder: Embedder,
     crops: CropSampler,
+    patches: RegionSampler,
     clock: Arc<dyn Clock>,
     times: StageTimes,
 }
@@ -159,6 +162,7 @@ impl Eyes {
             detector: Detector::load(runtime, manifest, detector)?,
             embedder: Embedder::load(runtime, manifest, embedder)?,
             crops: CropSampler::default(),
+            patches: RegionSampler::default(),
             clock,
             times: StageTimes::default(),
         })
@@ -222,6 +226,26 @@ impl Eyes {
         Ok(merge(sightings))
     }
 
+    /// What a face looks like, for a second network and for people: its aligned crop, and the face with half its size around
+    /// it at the camera's own resolution (smaller where that is more than [`PATCH_PX_MAX`] across). `None` when its box is not
+    /// usable.
+    pub fn picture(&mut self, view: &FrameView<'_>, face: &FoundFace, stamp: FrameStamp) -> Option<FacePicture> {
+        let pixels = Pixels::Frame(*view);
+        let (region, (width, height)) = patch(face.face.box_in_frame, pixels.size_px())?;
+        let planes = self.patches.sample(pixels, region, (width, height));
+        let triples = planes.red.iter().zip(planes.green).zip(planes.blue);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a byte")]
+        let byte = |value: &f32| value.round().clamp(0.0, 255.0) as u8;
+        let rgb = triples.flat_map(|((r, g), b)| [byte(r), byte(g), byte(b)]).collect();
+        let side = u32::try_from(CROP_PX).ok()?;
+        Some(FacePicture {
+            stamp,
+            quality: face.quality,
+            aligned: RgbPatch::try_new(side, side, face.crop.rgb().to_vec())?,
+            native: RgbPatch::try_new(u32::try_from(width).ok()?, u32::try_from(height).ok()?, rgb)?,
+        })
+    }
+
     /// Aligns, crops and judges one face; `None` when its box is not usable.
     pub(crate) fn judge(&mut self, pixels: Pixels<'_>, sighting: &Sighting) -> Option<FoundFace> {
         let aligned = aligner::align(&sighting.face)?;
@@ -235,6 +259,30 @@ impl Eyes {
             crop,
         })
     }
+}
+
+/// Longest side of a patch, in pixels: a face that large is recognised from a smaller copy as well, and a track keeps
+/// several.
+const PATCH_PX_MAX: f32 = 240.0;
+
+/// The part of the picture around a face, on whole pixels, and the size it is kept at.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sides are between 1 and PATCH_PX_MAX")]
+fn patch(face: Rect, (width, height): (f32, f32)) -> Option<(Rect, (usize, usize))> {
+    if !face.is_finite() {
+        return None;
+    }
+    // Boxes are in pixel centres, regions in pixel edges.
+    let left = (face.x + 0.5 - face.width / 4.0).floor().max(0.0);
+    let top = (face.y + 0.5 - face.height / 4.0).floor().max(0.0);
+    let right = (face.x + 0.5 + face.width * 1.25).ceil().min(width);
+    let bottom = (face.y + 0.5 + face.height * 1.25).ceil().min(height);
+    let region = Rect::new(left, top, right - left, bottom - top);
+    if region.width < 1.0 || region.height < 1.0 {
+        return None;
+    }
+    let scale = (PATCH_PX_MAX / region.width.max(region.height)).min(1.0);
+    let side = |length: f32| (length * scale).round().max(1.0) as usize;
+    Some((region, (side(region.width), side(region.height))))
 }
 
 /// Whether a noticeable part of a face (a twentieth of its box) is outside the picture.
@@ -314,6 +362,18 @@ impl CameraEyes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_patch_is_the_face_with_half_its_size_around_it_pixel_for_pixel() {
+        let (region, size) = patch(Rect::new(99.5, 49.5, 40.0, 60.0), (640.0, 360.0)).expect("a patch");
+        assert_eq!((region, size), (Rect::new(90.0, 35.0, 60.0, 90.0), (60, 90)));
+        let (region, size) = patch(Rect::new(-20.0, -20.0, 40.0, 60.0), (640.0, 360.0)).expect("a patch");
+        assert!(region.x.abs() < 1e-6 && region.y.abs() < 1e-6 && size.0 < 60, "{region:?}");
+        let (_, size) = patch(Rect::new(0.0, 0.0, 600.0, 300.0), (640.0, 360.0)).expect("a patch");
+        assert_eq!(size.0, 240);
+        assert_eq!(patch(Rect::new(900.0, 0.0, 40.0, 60.0), (640.0, 360.0)), None);
+        assert_eq!(patch(Rect::new(f32::NAN, 0.0, 40.0, 60.0), (640.0, 360.0)), None);
+    }
 
     #[test]
     fn a_face_half_outside_is_shown_partly() {
