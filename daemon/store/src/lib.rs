@@ -33,6 +33,7 @@ mod people;
 mod ring;
 mod run;
 mod shadow;
+mod suspensions;
 mod worker;
 
 #[cfg(test)]
