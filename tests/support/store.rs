@@ -90,6 +90,7 @@ pub fn story(alert: &str, opened: WallMs) -> Result<Vec<AlertEvent>, Box<dyn Err
             votes: if sequence >= 3 { vec![vote] } else { Vec::new() },
             candidate: evidence(),
             confirmation: (sequence >= 2).then(evidence),
+            quiet: false,
         };
         events.push(AlertEvent { before: before.clone(), after: after.clone(), sequence });
         before = Some(after);

@@ -178,6 +178,7 @@ impl AlertMachine {
             votes: Vec::new(),
             candidate: evidence,
             confirmation: None,
+            quiet: false,
         };
         let event = AlertEvent { before: None, after: record.clone(), sequence: 1 };
         self.open.insert(key, Open { record, sequence: 1, deadline: now.mono.plus(timing.expires) });

@@ -230,6 +230,9 @@ pub struct AlertRecord {
     pub candidate: EvidenceRecord,
     /// Evidence of the confirming, disjoint frames, once there.
     pub confirmation: Option<EvidenceRecord>,
+    /// Whether it was raised in the list's quiet hours: recorded and reviewed, but sinks that keep quiet are not told.
+    #[serde(default)]
+    pub quiet: bool,
 }
 
 /// One change of one alert.

@@ -99,6 +99,7 @@ pub(crate) fn record(alert: &str, stage: Stage) -> AlertRecord {
         votes: Vec::new(),
         candidate: evidence(),
         confirmation: confirmed.then(evidence),
+        quiet: false,
     }
 }
 
