@@ -8,7 +8,7 @@ use super::settings::{
     QualitySettings, Settings, ShadowSettings, StoreSettings, TrackSettings,
 };
 use super::suggest::nearest;
-use super::{credentials, named};
+use super::{credentials, named, sinks};
 use std::path::PathBuf;
 
 /// The sections, in the order of the shipped file. The last three hold named sections.
@@ -34,7 +34,7 @@ pub(super) fn settings(raw: &Raw<'_>, findings: &mut Findings) -> Settings {
         shadow: read(raw, findings, "shadow", shadow),
         drift: read(raw, findings, "drift", drift),
         cameras: named::cameras(raw, findings, &detect, decide.mode),
-        sinks: named::sinks(raw, findings),
+        sinks: sinks::sinks(raw, findings),
         daemon,
         detect,
         decide,

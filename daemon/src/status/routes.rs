@@ -1,9 +1,11 @@
 //! What each path answers, and which role it asks for.
 
 use super::access::{Peer, Role};
+use super::sinks;
 use super::view::Sources;
 use super::wire::{self, SCHEMA_VERSION};
 use crate::run::decide::Order;
+use crate::run::sinks::Roster;
 use axum::extract::{DefaultBodyLimit, Extension, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
@@ -44,10 +46,19 @@ pub struct App {
     pub orders: SyncSender<Order>,
     /// The store thread.
     pub store: StoreHandle,
+    /// The sinks.
+    pub sinks: Roster,
 }
 
 /// A refusal with its status code.
-struct Refusal(StatusCode, String);
+pub(super) struct Refusal(StatusCode, String);
+
+impl Refusal {
+    /// There is no such thing.
+    pub(super) fn missing(what: impl Into<String>) -> Self {
+        Self(StatusCode::NOT_FOUND, what.into())
+    }
+}
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
@@ -72,6 +83,9 @@ pub fn router(app: App) -> Router {
     let review = Router::new()
         .route("/v1/alerts/{id}/votes", post(vote))
         .layer(middleware::from_fn(|peer: Extension<Peer>, request, next| needs(Role::Review, peer, request, next)));
+    let admin = Router::new()
+        .route("/v1/sinks/{name}/requeue", post(sinks::requeue))
+        .layer(middleware::from_fn(|peer: Extension<Peer>, request, next| needs(Role::Admin, peer, request, next)));
     Router::new()
         .route("/v1/status", get(async |State(app): State<App>| Json(app.sources.status())))
         .route("/v1/cameras", get(async |State(app): State<App>| Json(app.sources.cameras())))
@@ -79,11 +93,13 @@ pub fn router(app: App) -> Router {
         .route("/v1/alerts", get(alerts))
         .route("/v1/alerts/{id}", get(alert))
         .route("/v1/events", get(events))
+        .route("/v1/sinks", get(sinks::list))
         .route("/metrics", get(async |State(app): State<App>| app.sources.metrics()))
         .route("/healthz", get(healthz))
         .fallback(async || Refusal(StatusCode::NOT_FOUND, "there is no such path; see sekisho(1), SOCKET".into()))
         .layer(middleware::from_fn(|peer: Extension<Peer>, request, next| needs(Role::View, peer, request, next)))
         .merge(review)
+        .merge(admin)
         .layer(DefaultBodyLimit::max(64 * 1024))
         .with_state(app)
 }
@@ -98,13 +114,17 @@ async fn needs(role: Role, Extension(peer): Extension<Peer>, request: Request, n
     if peer.role >= role {
         return next.run(request).await;
     }
-    let group = if role == Role::View { "view-groups" } else { "review-groups" };
+    let group = match role {
+        Role::Nobody | Role::View => "view-groups",
+        Role::Review => "review-groups",
+        Role::Admin => "admin-groups",
+    };
     let said = format!("user {} may not do this; a group named in [daemon] {group} may", peer.uid);
     Refusal(StatusCode::FORBIDDEN, said).into_response()
 }
 
 /// Asks the store off the I/O threads.
-async fn ask<T: Send + 'static>(
+pub(super) async fn ask<T: Send + 'static>(
     store: &StoreHandle,
     question: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Refusal> {
