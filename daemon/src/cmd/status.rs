@@ -77,6 +77,10 @@ fn print(status: &Value, cameras: &Value) {
         ));
     }
     line(&format!("  store        {}", field(&status["store"], "state")));
+    for sink in status["sinks"].as_array().into_iter().flatten() {
+        let waits = format!("{} pending, {} given up", field(sink, "pending"), field(sink, "dead"));
+        line(&format!("  sink {:<8}{} ({}), {waits}", field(sink, "name"), field(sink, "state"), field(sink, "kind")));
+    }
     let delay = &status["candidate-delay-ms"];
     line(&format!(
         "  first usable face to candidate  p50 {} ms, p95 {} ms over {}",

@@ -20,9 +20,9 @@ pub struct ReloadPlan {
     pub cameras_reconnected: Vec<CameraId>,
     /// Sinks to start.
     pub sinks_added: Vec<SinkName>,
-    /// Sinks to stop; what waits for them in the outbox is dropped and counted.
+    /// Sinks to stop. What waits for them stays in the outbox, so that one that is taken back misses nothing.
     pub sinks_removed: Vec<SinkName>,
-    /// Sinks that write elsewhere or listen to other stages from now on.
+    /// Sinks that write elsewhere or hear of other events from now on.
     pub sinks_changed: Vec<SinkName>,
     /// Settings that stay as they were until the daemon is restarted: `section.key`.
     pub restart: Vec<&'static str>,

@@ -8,7 +8,7 @@ use super::settings::{
     QualitySettings, Settings, ShadowSettings, StoreSettings, TrackSettings,
 };
 use super::suggest::nearest;
-use super::{credentials, lists, named};
+use super::{credentials, lists, named, sinks};
 use crate::local_time;
 use std::path::PathBuf;
 
@@ -35,7 +35,7 @@ pub(super) fn settings(raw: &Raw<'_>, findings: &mut Findings) -> Settings {
         shadow: read(raw, findings, "shadow", shadow),
         drift: read(raw, findings, "drift", drift),
         cameras: named::cameras(raw, findings, &detect, decide.mode),
-        sinks: named::sinks(raw, findings),
+        sinks: sinks::sinks(raw, findings),
         daemon,
         detect,
         decide,

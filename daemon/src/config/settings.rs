@@ -1,14 +1,13 @@
 //! Second stage: what is meant. Plain checked values; whoever holds a [`Settings`] checks nothing again. No secret is
 //! ever in here, only the names of credentials.
 
+pub use super::sink_settings::{SinkKind, SinkName, SinkSettings};
 use sekisho_camera::source::Source;
 use sekisho_logic::hours::Hours;
 use sekisho_logic::id::{CameraId, ListId};
 use sekisho_logic::policy::ConfirmBy;
 pub use sekisho_logic::policy::{Mode, OnDrift, Purpose};
-use sekisho_logic::record::Stage;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -273,47 +272,4 @@ pub struct CameraSettings {
     pub analysed_fps: f64,
     /// Smallest face that is compared, in source pixels between the eyes.
     pub min_inter_eye_px: f32,
-}
-
-/// One receiver of alert events.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SinkSettings {
-    /// Where events go.
-    pub kind: SinkKind,
-    /// The stages it is told of; at least one.
-    pub stages: Vec<Stage>,
-}
-
-/// Where events go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SinkKind {
-    /// A file, one JSON object a line.
-    EventLog {
-        /// The file; absolute.
-        path: PathBuf,
-    },
-}
-
-/// A sink, as named in the configuration (`[sinks.door-log]`). Same letters as a camera's name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SinkName(String);
-
-impl SinkName {
-    /// Checks and wraps a name; `None` when no camera could be called so.
-    #[must_use]
-    pub fn try_new(text: &str) -> Option<Self> {
-        CameraId::try_new(text).ok().map(|_| Self(text.to_owned()))
-    }
-
-    /// The name as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for SinkName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }

@@ -4,6 +4,7 @@ use super::board::{Board, DecideView, InForceView, VerdictCounts};
 use super::server::SocketCounts;
 use super::wire::SCHEMA_VERSION;
 use crate::run::suspension;
+use crate::sink::standing::SinkView;
 use sekisho_camera::status::CameraStatus;
 use sekisho_logic::id::CameraId;
 use sekisho_logic::policy::ConfirmBy;
@@ -36,6 +37,8 @@ pub struct Sources {
     pub cameras: Box<dyn Fn() -> Vec<(CameraId, CameraStatus)> + Send + Sync>,
     /// Asks the store thread.
     pub store: Box<dyn Fn() -> StoreHealth + Send + Sync>,
+    /// Asks every sink.
+    pub sinks: Box<dyn Fn() -> Vec<SinkView> + Send + Sync>,
     /// Counters of the socket.
     pub socket: Arc<SocketCounts>,
 }
@@ -74,6 +77,7 @@ impl Sources {
             "suspensions": decide.suspensions.iter().map(suspension::view).collect::<Vec<_>>(),
             "cameras": { "total": cameras.len(), "streaming": streaming },
             "store": store_json(&store, &decide),
+            "sinks": (self.sinks)().iter().map(|sink| sink.json(now, None)).collect::<Vec<_>>(),
             "candidate-delay-ms": { "p50": delays.p50_ms, "p95": delays.p95_ms, "count": delays.count },
             "faces-dropped-total": self.board.faces_dropped_total(),
             "detector-runs-deferred-total": self.board.overload().0,
@@ -118,6 +122,8 @@ impl Sources {
             faces_dropped_total: self.board.faces_dropped_total(),
             memory_bytes: resident_bytes(),
             calibration: self.board.calibration(),
+            sinks: (self.sinks)(),
+            now: self.clock.now(),
         })
     }
 }
