@@ -4,6 +4,7 @@
 //! events the store cannot take at the moment stay here, in order, in a bounded queue.
 
 use super::counter::Counter;
+use crate::evidence::recorder::PictureQueue;
 use crate::notify::{Beat, Pulse};
 use crate::status::board::{Board, DecideView, InForceView};
 use crate::status::wire;
@@ -94,6 +95,8 @@ pub struct DecideLoop<J> {
     pub watchdog: Option<Duration>,
     /// Where counts of strangers go.
     pub counter: Arc<Counter>,
+    /// Where pictures of alerts go.
+    pub pictures: PictureQueue,
 }
 
 impl<J: Journal> DecideLoop<J> {
@@ -203,7 +206,8 @@ impl<J: Journal> DecideLoop<J> {
                     let _listeners = self.verdicts.send(wire::verdict(&verdict).to_string().into());
                 }
                 Action::CandidateDelay(_, delay) => self.board.note_delay(delay),
-                Action::AskSecond(_) | Action::Evidence(_) | Action::Suspended(_) => {}
+                Action::Evidence(look) => self.pictures.put(look),
+                Action::AskSecond(_) | Action::Suspended(_) => {}
             }
         }
     }

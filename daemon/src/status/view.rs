@@ -1,8 +1,9 @@
 //! What status says, gathered from the parts at the moment somebody asks.
 
-use super::board::{Board, DecideView, InForceView, VerdictCounts};
+use super::board::{Board, DecideView, EvidenceView, InForceView, VerdictCounts};
 use super::server::SocketCounts;
 use super::wire::SCHEMA_VERSION;
+use crate::evidence::retention::Held;
 use sekisho_camera::status::CameraStatus;
 use sekisho_logic::id::CameraId;
 use sekisho_logic::policy::ConfirmBy;
@@ -72,6 +73,7 @@ impl Sources {
             "alerts": { "open": decide.open.len(), "events-by-stage": by_stage },
             "cameras": { "total": cameras.len(), "streaming": streaming },
             "store": store_json(&store, &decide),
+            "evidence": evidence_json(&self.board.evidence()),
             "candidate-delay-ms": { "p50": delays.p50_ms, "p95": delays.p95_ms, "count": delays.count },
             "faces-dropped-total": self.board.faces_dropped_total(),
             "detector-runs-deferred-total": self.board.overload().0,
@@ -116,6 +118,7 @@ impl Sources {
             faces_dropped_total: self.board.faces_dropped_total(),
             memory_bytes: resident_bytes(),
             calibration: self.board.calibration(),
+            evidence: self.board.evidence(),
         })
     }
 }
@@ -194,6 +197,18 @@ fn camera_json(id: &CameraId, status: &CameraStatus) -> Map<String, Value> {
         Value::Object(map) => map,
         _ => Map::new(),
     }
+}
+
+fn evidence_json(view: &EvidenceView) -> Value {
+    json!({
+        "pictures": view.pictures,
+        "bytes": view.bytes,
+        "due": view.due,
+        "held": view.held.map(Held::as_str),
+        "written-total": view.written_total,
+        "erased-total": view.erased_total,
+        "dropped-total": view.dropped_total,
+    })
 }
 
 fn store_json(health: &StoreHealth, decide: &DecideView) -> Value {
