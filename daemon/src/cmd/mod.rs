@@ -1,5 +1,6 @@
 //! The command line: one verb a file.
 
+mod alert_pictures;
 pub mod alerts;
 pub mod calibrate;
 pub mod cameras;

@@ -10,6 +10,8 @@ pub struct ReloadPlan {
     pub policy: Change,
     /// Frame rates, sizes, quality floors: new numbers for the vision workers.
     pub vision: Change,
+    /// What is kept of alerts, and for how long.
+    pub evidence: Change,
     /// Groups that may look, vote or do everything.
     pub access: Change,
     /// Cameras to start.
@@ -88,6 +90,7 @@ pub fn diff(old: &Settings, new: &Settings) -> ReloadPlan {
             &(&old.detect, &old.quality, &old.track, analysis_of(old)),
             &(&new.detect, &new.quality, &new.track, analysis_of(new)),
         ),
+        evidence: Change::of(&old.evidence, &new.evidence),
         access: Change::of(&access_of(old), &access_of(new)),
         cameras_added: enabled(new).filter(|(id, _)| running(old, id).is_none()).map(|(id, _)| id.clone()).collect(),
         cameras_removed: enabled(old).filter(|(id, _)| running(new, id).is_none()).map(|(id, _)| id.clone()).collect(),

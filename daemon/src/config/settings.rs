@@ -28,6 +28,8 @@ pub struct Settings {
     pub track: TrackSettings,
     /// `[decide]`
     pub decide: DecideSettings,
+    /// `[evidence]`
+    pub evidence: EvidenceSettings,
     /// `[shadow]`
     pub shadow: ShadowSettings,
     /// `[drift]`
@@ -197,6 +199,30 @@ pub struct DecideSettings {
     pub visit_gap: Duration,
     /// How long a candidate waits for independent evidence.
     pub candidate_expires: Duration,
+}
+
+/// What is kept of an alert for the people who review it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvidenceSettings {
+    /// What is kept.
+    pub pictures: Pictures,
+    /// Pictures an alert has at the most.
+    pub pictures_max: u32,
+    /// How long, while nobody confirmed or rejected the alert.
+    pub keep_unconfirmed: Duration,
+    /// How long after a rejection.
+    pub keep_rejected: Duration,
+    /// How long after people confirmed it.
+    pub keep_confirmed: Duration,
+}
+
+/// What is kept of an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pictures {
+    /// Nothing.
+    None,
+    /// The best few faces of its track.
+    Faces,
 }
 
 /// Counting strangers' scores.

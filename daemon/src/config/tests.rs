@@ -335,6 +335,7 @@ fn other_value(key: &KeyInfo) -> Option<String> {
         "confirm" => "\"two-person\"".to_owned(),
         "log-level" => "\"trace\"".to_owned(),
         "mode" => "\"shadow\"".to_owned(),
+        "pictures" => "\"none\"".to_owned(),
         "on-drift" => "\"warn\"".to_owned(),
         "enabled" => "false".to_owned(),
         "false-candidates-per-camera-day" => "0.5".to_owned(),

@@ -1,8 +1,8 @@
 //! The daemon put together and taken apart again.
 //!
 //! ```text
-//! start:  networks proven -> store open -> gallery, calibration -> decide, vision, sinks, socket -> cameras -> READY
-//! stop:   cameras, vision -> decide -> gallery watch, calibration keeper -> sinks -> socket -> store -> networks
+//! start:  networks proven -> store open -> gallery, calibration -> decide, evidence, vision, sinks, socket -> cameras -> READY
+//! stop:   cameras, vision -> decide -> evidence, gallery watch, calibration keeper -> sinks -> socket -> store -> networks
 //! ```
 //!
 //! Each arrow of the stop waits for what was before it, so that whatever a camera still showed is decided, and whatever
@@ -24,6 +24,7 @@ pub mod vision;
 use crate::clock::SystemClock;
 use crate::cmd::Failure;
 use crate::config::Settings;
+use crate::evidence::recorder;
 use crate::notify::{self, Pulse};
 use crate::sink::outlet::CamerasUp;
 use crate::site;
@@ -74,6 +75,7 @@ pub struct Daemon {
     stop_socket: watch::Sender<bool>,
     sinks: Sinks,
     decide: JoinHandle<()>,
+    recorder: JoinHandle<()>,
     gallery: Stoppable,
     keeper: Stoppable,
     traffic: keeper::SharedTraffic,
@@ -167,9 +169,11 @@ impl Daemon {
         );
         let journal = StoreJournal { store: store.clone(), subscriptions: Arc::clone(&subscriptions) };
         let desk = Desk { store: store.clone(), events: alerts.clone() };
-        let decide = shared.decide(watcher, journal, desk, inbox, (proven.open, proven.suspended))?;
+        let (pictures, looks) = recorder::queue(&board);
+        let decide = shared.decide(watcher, journal, (desk, pictures), inbox, (proven.open, proven.suspended))?;
         let gallery = shared.gallery(proven.network, proven.gallery_version, proven.gallery)?;
         let (in_force, traffic) = (Arc::new(RwLock::new(settings.clone())), keeper::SharedTraffic::default());
+        let recorder = shared.recorder(looks, &in_force)?;
         board.pin_calibration(keeper::view(&proven.calibration, &settings, clock.now().wall));
         let keeper = shared.keeper(proven.places, proven.calibration, &in_force, &traffic, &alerts)?;
         let fleet = Arc::new(Fleet::new(shared.workers(proven.eyes)?, Arc::clone(&clock)));
@@ -193,6 +197,7 @@ impl Daemon {
             stop_socket,
             sinks,
             decide,
+            recorder,
             gallery,
             keeper,
             traffic,
@@ -229,6 +234,9 @@ impl Daemon {
         let _gone = self.orders.send(Order::Stop);
         if self.decide.join().is_err() {
             tracing::error!("the deciding loop panicked");
+        }
+        if self.recorder.join().is_err() {
+            tracing::error!("the evidence thread panicked");
         }
         for (name, (stop, thread)) in [("gallery", self.gallery), ("calibration", self.keeper)] {
             stop.store(true, Ordering::Relaxed);

@@ -1,6 +1,6 @@
 //! The Prometheus page. No person's name or reference is ever a label.
 
-use super::board::{CalibrationView, DecideView, DelaySummary, StageTime, VerdictCounts};
+use super::board::{CalibrationView, DecideView, DelaySummary, EvidenceView, StageTime, VerdictCounts};
 use crate::sink::standing::{SinkState, SinkView};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::family::Family;
@@ -35,6 +35,8 @@ pub struct Reading {
     pub sinks: Vec<SinkView>,
     /// When.
     pub now: Now,
+    /// Pictures of alerts.
+    pub evidence: EvidenceView,
 }
 
 type Labels = Vec<(&'static str, String)>;
@@ -65,6 +67,7 @@ pub fn render(reading: &Reading) -> String {
     outcomes(&mut page, reading);
     calibration(&mut page, reading);
     sinks(&mut page, reading);
+    evidence(&mut page, &reading.evidence);
     let whole = |page: &mut Page, name, help, value| {
         page.metric(name, help).get_or_create(&Vec::new()).set(value);
     };
@@ -95,6 +98,27 @@ pub fn render(reading: &Reading) -> String {
     match encode(&mut text, &page.0) {
         Ok(()) => text,
         Err(error) => format!("# the page could not be written: {error}\n"),
+    }
+}
+
+fn evidence(page: &mut Page, view: &EvidenceView) {
+    let whole = [
+        ("evidence_pictures", "Pictures of alerts that are kept.", view.pictures),
+        ("evidence_bytes", "Bytes of those pictures.", view.bytes),
+        ("evidence_due", "Pictures that have expired and are not erased yet.", view.due),
+        ("evidence_written_total", "Pictures of alerts written.", view.written_total),
+        (
+            "evidence_erased_total",
+            "Pictures erased because they expired or the disk was nearly full.",
+            view.erased_total,
+        ),
+    ];
+    for (name, help, value) in whole {
+        page.metric(name, help).get_or_create(&Vec::new()).set(real(value));
+    }
+    let dropped = page.metric("evidence_dropped_total", "Pictures of alerts that were not kept, by reason.");
+    for (why, count) in &view.dropped_total {
+        dropped.get_or_create(&vec![("reason", (*why).to_owned())]).set(real(*count));
     }
 }
 

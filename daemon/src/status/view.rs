@@ -1,8 +1,9 @@
 //! What status says, gathered from the parts at the moment somebody asks.
 
-use super::board::{Board, DecideView, InForceView, VerdictCounts};
+use super::board::{Board, DecideView, EvidenceView, InForceView, VerdictCounts};
 use super::server::SocketCounts;
 use super::wire::SCHEMA_VERSION;
+use crate::evidence::retention::Held;
 use crate::run::suspension;
 use crate::sink::standing::SinkView;
 use sekisho_camera::status::CameraStatus;
@@ -78,6 +79,7 @@ impl Sources {
             "cameras": { "total": cameras.len(), "streaming": streaming },
             "store": store_json(&store, &decide),
             "sinks": (self.sinks)().iter().map(|sink| sink.json(now, None)).collect::<Vec<_>>(),
+            "evidence": evidence_json(&self.board.evidence()),
             "candidate-delay-ms": { "p50": delays.p50_ms, "p95": delays.p95_ms, "count": delays.count },
             "faces-dropped-total": self.board.faces_dropped_total(),
             "detector-runs-deferred-total": self.board.overload().0,
@@ -124,6 +126,7 @@ impl Sources {
             calibration: self.board.calibration(),
             sinks: (self.sinks)(),
             now: self.clock.now(),
+            evidence: self.board.evidence(),
         })
     }
 }
@@ -202,6 +205,18 @@ fn camera_json(id: &CameraId, status: &CameraStatus) -> Map<String, Value> {
         Value::Object(map) => map,
         _ => Map::new(),
     }
+}
+
+fn evidence_json(view: &EvidenceView) -> Value {
+    json!({
+        "pictures": view.pictures,
+        "bytes": view.bytes,
+        "due": view.due,
+        "held": view.held.map(Held::as_str),
+        "written-total": view.written_total,
+        "erased-total": view.erased_total,
+        "dropped-total": view.dropped_total,
+    })
 }
 
 fn store_json(health: &StoreHealth, decide: &DecideView) -> Value {
