@@ -19,6 +19,7 @@ pub(super) fn contradictions(settings: &Settings, findings: &mut Findings) {
         pace(settings, id, camera, findings);
         known_lists(settings, id, camera, findings);
     }
+    super::review::contradictions(settings, findings);
     shared_sources(settings, findings);
     shared_files(settings, findings);
 }

@@ -18,6 +18,7 @@ mod problem;
 mod raw;
 mod read;
 mod reader;
+pub mod review;
 pub mod settings;
 mod suggest;
 

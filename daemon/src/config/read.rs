@@ -8,12 +8,13 @@ use super::settings::{
     QualitySettings, Settings, ShadowSettings, StoreSettings, TrackSettings,
 };
 use super::suggest::nearest;
-use super::{credentials, named};
+use super::{credentials, named, review};
 use std::path::PathBuf;
 
 /// The sections, in the order of the shipped file. The last three hold named sections.
-const SECTIONS: [&str; 12] = [
-    "daemon", "models", "store", "detect", "quality", "track", "decide", "shadow", "drift", "lists", "cameras", "sinks",
+const SECTIONS: [&str; 13] = [
+    "daemon", "models", "store", "detect", "quality", "track", "decide", "shadow", "drift", "review", "lists",
+    "cameras", "sinks",
 ];
 
 /// `sun_path` of a Unix socket address holds 108 bytes with its final zero.
@@ -33,6 +34,7 @@ pub(super) fn settings(raw: &Raw<'_>, findings: &mut Findings) -> Settings {
         track: read(raw, findings, "track", track),
         shadow: read(raw, findings, "shadow", shadow),
         drift: read(raw, findings, "drift", drift),
+        review: read(raw, findings, "review", review::review),
         cameras: named::cameras(raw, findings, &detect, decide.mode),
         sinks: named::sinks(raw, findings),
         daemon,

@@ -1,6 +1,7 @@
 //! Second stage: what is meant. Plain checked values; whoever holds a [`Settings`] checks nothing again. No secret is
 //! ever in here, only the names of credentials.
 
+pub use super::review::ReviewSettings;
 use sekisho_camera::source::Source;
 use sekisho_logic::id::{CameraId, ListId};
 use sekisho_logic::policy::ConfirmBy;
@@ -32,6 +33,8 @@ pub struct Settings {
     pub shadow: ShadowSettings,
     /// `[drift]`
     pub drift: DriftSettings,
+    /// `[review]`
+    pub review: ReviewSettings,
     /// `[lists.NAME]`; `staff` and `watch` are always there.
     pub lists: BTreeMap<ListId, ListSettings>,
     /// `[cameras.NAME]`
