@@ -6,6 +6,7 @@ pub mod config;
 pub mod evaluate;
 pub mod eyes;
 pub mod interrupt;
+pub mod local_time;
 pub mod measure;
 pub mod notify;
 pub mod page;

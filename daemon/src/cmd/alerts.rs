@@ -20,6 +20,8 @@ pub enum AlertsVerb {
     Confirm(VoteArgs),
     /// Vote: this is not the person.
     Reject(VoteArgs),
+    /// Lift the suspension of a person or a camera whose alerts were rejected too often.
+    Resume(ResumeArgs),
 }
 
 /// Options of `alerts list`.
@@ -62,6 +64,21 @@ pub struct WatchArgs {
 pub struct VoteArgs {
     /// The alert's id.
     id: String,
+    /// Why, a few words; kept with the vote and shown to the next reviewer of this person.
+    #[arg(long)]
+    reason: Option<String>,
+    #[command(flatten)]
+    json: JsonFlag,
+}
+
+/// Options of `alerts resume`.
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// What is suspended: `person` or `camera`.
+    #[arg(value_parser = ["person", "camera"])]
+    kind: String,
+    /// Its id, as `sekisho status` prints it.
+    id: String,
     #[command(flatten)]
     json: JsonFlag,
 }
@@ -80,6 +97,7 @@ pub fn run(config: &Path, verb: AlertsVerb) -> Result<(), Failure> {
             AlertsVerb::Watch(args) => watch(&client, &args).await,
             AlertsVerb::Confirm(args) => vote(&client, &args, "confirm").await,
             AlertsVerb::Reject(args) => vote(&client, &args, "reject").await,
+            AlertsVerb::Resume(args) => resume(&client, &args).await,
         }
     })
 }
@@ -203,6 +221,18 @@ pub fn told(event: &Value) -> String {
         let (id, state) = (field(event, "calibration-id"), field(event, "state").to_uppercase());
         return format!("{}! calibration {id} is {state}{said}", field(event, "at"));
     }
+    if event["type"] == "suspension" {
+        let (kind, subject) = (field(event, "kind"), field(event, "subject"));
+        return if event["state"] == "lifted" {
+            format!("{}  {kind} {subject} is no longer suspended, by {}", field(event, "at"), field(event, "by"))
+        } else {
+            let (rejected, decided) = (field(event, "rejected"), field(event, "decided"));
+            format!(
+                "{}! {kind} {subject} is SUSPENDED: people rejected {rejected} of {decided} alerts",
+                field(event, "since")
+            )
+        };
+    }
     let after = &event["after"];
     // Somebody on a watch list who has not been turned down is what the operator must not overlook.
     let settled = matches!(after["stage"].as_str(), Some("withdrawn" | "rejected" | "expired"));
@@ -223,11 +253,25 @@ pub fn told(event: &Value) -> String {
 
 async fn vote(client: &Client, args: &VoteArgs, verdict: &str) -> Result<(), Failure> {
     plain("an alert id", &args.id)?;
-    let answer = client.post(&format!("/v1/alerts/{}/votes", args.id), &document!({ "verdict": verdict })).await?;
+    let answer = client
+        .post(&format!("/v1/alerts/{}/votes", args.id), &document!({ "verdict": verdict, "reason": args.reason }))
+        .await?;
     if args.json.json {
         json(&answer);
     } else {
         line(&told(&answer));
+    }
+    Ok(())
+}
+
+async fn resume(client: &Client, args: &ResumeArgs) -> Result<(), Failure> {
+    plain("an id", &args.id)?;
+    let asked = document!({ "kind": args.kind, "subject": args.id });
+    let answer = client.post("/v1/suspensions/lift", &asked).await?;
+    if args.json.json {
+        json(&answer);
+    } else {
+        line(&format!("{} {} raises alerts again", args.kind, args.id));
     }
     Ok(())
 }

@@ -74,9 +74,12 @@ pub fn run(config: &Path, verb: GalleryVerb) -> Result<(), Failure> {
     }
 }
 
-/// The name under which the user of this command is audited.
+/// The name under which the user of this command is audited. Under sudo it is who asked, not root: whoever enrols somebody
+/// is to be told from whoever reviews their alerts. Only root could forge it, and root can do anything.
 pub(super) fn actor() -> String {
-    format!("uid:{}", rustix::process::getuid().as_raw())
+    let uid = rustix::process::getuid().as_raw();
+    let behind_sudo = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok()).filter(|_| uid == 0);
+    format!("uid:{}", behind_sudo.unwrap_or(uid))
 }
 
 pub(super) fn person_id(text: &str) -> Result<PersonId, Failure> {

@@ -65,6 +65,17 @@ fn print(status: &Value, cameras: &Value) {
     }
     line(&format!("  gallery      {} people (revision {})", field(gallery, "people"), field(gallery, "revision")));
     line(&format!("  alerts open  {}", field(&status["alerts"], "open")));
+    for one in status["suspensions"].as_array().into_iter().flatten() {
+        line(&format!(
+            "  SUSPENDED    {kind} {subject} since {}: people rejected {} of {} alerts; no new ones until `sekisho alerts \
+             resume {kind} {subject}`",
+            field(one, "since"),
+            field(one, "rejected"),
+            field(one, "decided"),
+            kind = field(one, "kind"),
+            subject = field(one, "subject"),
+        ));
+    }
     line(&format!("  store        {}", field(&status["store"], "state")));
     let delay = &status["candidate-delay-ms"];
     line(&format!(

@@ -15,6 +15,7 @@ pub(super) fn contradictions(settings: &Settings, findings: &mut Findings) {
     quality_and_track(settings, findings);
     decide(settings, findings);
     lists(settings, findings);
+    cameras_of_lists(settings, findings);
     for (id, camera) in &settings.cameras {
         pace(settings, id, camera, findings);
         known_lists(settings, id, camera, findings);
@@ -92,14 +93,42 @@ fn decide(settings: &Settings, findings: &mut Findings) {
 }
 
 fn lists(settings: &Settings, findings: &mut Findings) {
-    for (id, list) in &settings.lists {
-        let section = format!("lists.{id}");
-        if list.confirm == ConfirmBy::Machine && findings.is_written(&section, "vote-expires-s") {
+    let everywhere = settings.lists.iter().map(|(id, list)| (format!("lists.{id}"), &list.rules));
+    let at = settings
+        .lists
+        .iter()
+        .flat_map(|(id, list)| list.at.iter().map(move |(camera, rules)| (format!("lists.{id}.at.{camera}"), rules)));
+    for (section, rules) in everywhere.chain(at) {
+        if rules.confirm == ConfirmBy::Machine && findings.is_written(&section, "vote-expires-s") {
             findings.contradiction(
                 &[(&section, "confirm"), (&section, "vote-expires-s")],
                 "confirm = \"machine\" asks for no votes, so vote-expires-s has no effect".to_owned(),
                 "leave vote-expires-s out, or set confirm to \"human\" or \"two-person\"".to_owned(),
             );
+        }
+    }
+}
+
+/// A section for a camera that is not there, or that the camera never asks for, is a slip of the pen.
+fn cameras_of_lists(settings: &Settings, findings: &mut Findings) {
+    for (id, list) in &settings.lists {
+        for camera in list.at.keys() {
+            let section = format!("lists.{id}.at.{camera}");
+            let (wrong, hint) = match settings.cameras.get(camera) {
+                None => (
+                    format!("there is no camera {camera}"),
+                    nearest(camera.as_str(), settings.cameras.keys().map(CameraId::as_str)).map_or_else(
+                        || "write a section [cameras.NAME] for it, or remove this one".to_owned(),
+                        |word| format!("did you mean \"{word}\"?"),
+                    ),
+                ),
+                Some(its) if !its.lists.contains(id) => (
+                    format!("camera {camera} does not look for people on list {id}"),
+                    format!("add \"{id}\" to the camera's lists, or remove this section"),
+                ),
+                Some(_) => continue,
+            };
+            findings.contradiction(&[(&section, "")], wrong, hint);
         }
     }
 }

@@ -83,8 +83,8 @@ pub fn diff(old: &Settings, new: &Settings) -> ReloadPlan {
     };
     ReloadPlan {
         policy: Change::of(
-            &(&old.decide, &old.lists, &old.track, &old.shadow, &old.drift, lists_of(old)),
-            &(&new.decide, &new.lists, &new.track, &new.shadow, &new.drift, lists_of(new)),
+            &(&old.decide, &old.lists, &old.track, &old.shadow, &old.drift, lists_of(old), &old.daemon.time_zone),
+            &(&new.decide, &new.lists, &new.track, &new.shadow, &new.drift, lists_of(new), &new.daemon.time_zone),
         ),
         vision: Change::of(
             &(&old.detect, &old.quality, &old.track, analysis_of(old)),

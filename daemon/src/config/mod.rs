@@ -13,6 +13,7 @@
 mod check;
 pub mod credentials;
 mod diff;
+mod lists;
 mod named;
 mod problem;
 mod raw;

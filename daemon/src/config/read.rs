@@ -8,7 +8,8 @@ use super::settings::{
     QualitySettings, Settings, ShadowSettings, StoreSettings, TrackSettings,
 };
 use super::suggest::nearest;
-use super::{credentials, named, review};
+use super::{credentials, lists, named, review};
+use crate::local_time;
 use std::path::PathBuf;
 
 /// The sections, in the order of the shipped file. The last three hold named sections.
@@ -26,7 +27,7 @@ pub(super) fn settings(raw: &Raw<'_>, findings: &mut Findings) -> Settings {
     let daemon = read(raw, findings, "daemon", daemon);
     let detect = read(raw, findings, "detect", detect);
     let decide = read(raw, findings, "decide", decide);
-    let lists = named::lists(raw, findings);
+    let lists = lists::lists(raw, findings);
     Settings {
         models: read(raw, findings, "models", models),
         store: read(raw, findings, "store", |reader| store(reader, &daemon)),
@@ -108,6 +109,20 @@ fn daemon(reader: &mut Reader<'_, '_>) -> DaemonSettings {
         view_groups: reader.words("view-groups", &["sekisho"], GROUPS, group),
         review_groups: reader.words("review-groups", &["sekisho-review"], GROUPS, group),
         admin_groups: reader.words("admin-groups", &["sekisho-admin"], GROUPS, group),
+        time_zone: reader
+            .checked("time-zone", Some(SYSTEM_ZONE), ZONES, time_zone)
+            .unwrap_or_else(|| SYSTEM_ZONE.to_owned()),
+    }
+}
+
+/// The zone the machine is set to.
+pub(super) const SYSTEM_ZONE: &str = "system";
+const ZONES: &str = "allowed is \"system\" or a name such as \"Asia/Tokyo\" or \"Europe/Berlin\"";
+
+fn time_zone(text: &str) -> Result<String, String> {
+    match local_time::zone(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err(format!("\"{}\" is no time zone", shown(text))),
     }
 }
 
@@ -216,6 +231,7 @@ fn drift(reader: &mut Reader<'_, '_>) -> DriftSettings {
         window_tracks: reader.number("window-tracks", (100, 100_000), 500),
         rejected_borne: reader.number("rejected-per-mille", (1.0, 900.0), 200.0) / 1000.0,
         old_after_days: reader.number("old-after-days", (30, 3660), 365),
+        suspend_rejected: reader.number("suspend-rejected-per-mille", (1.0, 900.0), 300.0) / 1000.0,
     }
 }
 

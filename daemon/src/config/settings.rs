@@ -3,6 +3,7 @@
 
 pub use super::review::ReviewSettings;
 use sekisho_camera::source::Source;
+use sekisho_logic::hours::Hours;
 use sekisho_logic::id::{CameraId, ListId};
 use sekisho_logic::policy::ConfirmBy;
 pub use sekisho_logic::policy::{Mode, OnDrift, Purpose};
@@ -62,6 +63,8 @@ pub struct DaemonSettings {
     pub review_groups: Vec<String>,
     /// Unix groups that may do everything.
     pub admin_groups: Vec<String>,
+    /// The zone of schedules and quiet hours: `system`, or a name of the time-zone database.
+    pub time_zone: String,
 }
 
 /// How much is logged.
@@ -220,6 +223,8 @@ pub struct DriftSettings {
     pub rejected_borne: f64,
     /// A calibration older than this is called old.
     pub old_after_days: u32,
+    /// Share of one person's or one camera's voted alerts that may be rejected, 0..1 (the file says per mille).
+    pub suspend_rejected: f64,
 }
 
 /// One list of people and its policy.
@@ -227,12 +232,29 @@ pub struct DriftSettings {
 pub struct ListSettings {
     /// What being recognised means.
     pub purpose: Purpose,
-    /// Who turns a machine-confirmed alert into a confirmed one.
-    pub confirm: ConfirmBy,
-    /// How long an alert waits for votes.
-    pub vote_expires: Duration,
     /// Share of strangers' tracks that may become a candidate of this list, 0..1; `None`: the general rate is in force.
     pub own_fpir: Option<f64>,
+    /// What it asks for at every camera that says nothing else.
+    pub rules: ListRules,
+    /// What it asks for at one camera.
+    pub at: BTreeMap<CameraId, ListRules>,
+}
+
+/// What a list asks for before an alert is confirmed, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListRules {
+    /// Who turns a machine-confirmed alert into a confirmed one.
+    pub confirm: ConfirmBy,
+    /// Distinct people who must agree; 0 when the machine confirms.
+    pub votes: u32,
+    /// How long an alert waits for votes.
+    pub vote_expires: Duration,
+    /// After an alert, the next one for the same person and camera waits this long.
+    pub cool_down: Duration,
+    /// When the list is matched at all, in local time.
+    pub schedule: Hours,
+    /// When sinks that keep quiet are not told, in local time.
+    pub quiet: Hours,
 }
 
 /// One camera, with the general settings already filled in.

@@ -17,6 +17,7 @@ pub mod keeper;
 pub mod look;
 pub mod reload;
 mod start;
+pub mod suspension;
 pub mod vision;
 
 use crate::clock::SystemClock;
@@ -48,6 +49,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use suspension::Desk;
 use tokio::sync::{broadcast, watch};
 
 /// Events a slow listener may be behind before it is told that it missed some.
@@ -204,7 +206,8 @@ impl Daemon {
             proven.run,
         );
         let journal = StoreJournal { store: store.clone(), subscriptions: Arc::clone(&subscriptions) };
-        let decide = shared.decide(watcher, journal, inbox, proven.open)?;
+        let desk = Desk { store: store.clone(), events: alerts.clone() };
+        let decide = shared.decide(watcher, journal, desk, inbox, (proven.open, proven.suspended))?;
         let gallery = shared.gallery(proven.network, proven.gallery_version, proven.gallery)?;
         let (in_force, traffic) = (Arc::new(RwLock::new(settings.clone())), keeper::SharedTraffic::default());
         board.pin_calibration(keeper::view(&proven.calibration, &settings, clock.now().wall));

@@ -7,6 +7,7 @@ use sekisho_logic::id::{CameraId, ListId};
 use sekisho_logic::outcome::{Outcome, TrackVerdict, Undecidable};
 use sekisho_logic::policy::ConfirmBy;
 use sekisho_logic::record::{AlertRecord, Stage};
+use sekisho_logic::suspension::Suspension;
 use sekisho_logic::thresholds::InForce;
 use sekisho_logic::watcher::LiveTrack;
 use sekisho_vision::analyser::StageTimes;
@@ -25,6 +26,10 @@ pub struct DecideView {
     pub open: Vec<AlertRecord>,
     /// Tracks in flight.
     pub tracks: Vec<LiveTrack>,
+    /// People and cameras whose alerts are held back.
+    pub suspensions: Vec<Suspension>,
+    /// Candidates held back because of that.
+    pub held_back_total: u64,
     /// Enrolled people in the gallery in force.
     pub gallery_people: usize,
     /// Counts up with every change of the gallery.

@@ -14,6 +14,7 @@ use axum::{Json, Router};
 use sekisho_logic::alert::Ballot;
 use sekisho_logic::id::{CameraId, PersonId};
 use sekisho_logic::record::{AlertId, Stage, Verdict};
+use sekisho_logic::suspension::Subject;
 use sekisho_store::{AlertFilter, JobRefused, Store, StoreError, StoreHandle};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -73,6 +74,9 @@ pub fn router(app: App) -> Router {
     let review = Router::new()
         .route("/v1/alerts/{id}/votes", post(vote))
         .layer(middleware::from_fn(|peer: Extension<Peer>, request, next| needs(Role::Review, peer, request, next)));
+    let admin = Router::new()
+        .route("/v1/suspensions/lift", post(lift))
+        .layer(middleware::from_fn(|peer: Extension<Peer>, request, next| needs(Role::Admin, peer, request, next)));
     Router::new()
         .route("/v1/status", get(async |State(app): State<App>| Json(app.sources.status())))
         .route("/v1/cameras", get(async |State(app): State<App>| Json(app.sources.cameras())))
@@ -85,6 +89,7 @@ pub fn router(app: App) -> Router {
         .fallback(async || Refusal(StatusCode::NOT_FOUND, "there is no such path; see sekisho(1), SOCKET".into()))
         .layer(middleware::from_fn(|peer: Extension<Peer>, request, next| needs(Role::View, peer, request, next)))
         .merge(review)
+        .merge(admin)
         .layer(DefaultBodyLimit::max(64 * 1024))
         .with_state(app)
 }
@@ -99,7 +104,11 @@ async fn needs(role: Role, Extension(peer): Extension<Peer>, request: Request, n
     if peer.role >= role {
         return next.run(request).await;
     }
-    let group = if role == Role::View { "view-groups" } else { "review-groups" };
+    let group = match role {
+        Role::Nobody | Role::View => "view-groups",
+        Role::Review => "review-groups",
+        Role::Admin => "admin-groups",
+    };
     let said = format!("user {} may not do this; a group named in [daemon] {group} may", peer.uid);
     Refusal(StatusCode::FORBIDDEN, said).into_response()
 }
@@ -211,6 +220,34 @@ async fn vote(
     }
     let said = "the vote counts, but the store has not written it yet; see `sekisho status`";
     Err(Refusal(StatusCode::ACCEPTED, said.into()))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Lifted {
+    kind: String,
+    subject: String,
+}
+
+/// Lifts a suspension.
+async fn lift(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    Json(wanted): Json<Lifted>,
+) -> Result<Json<Value>, Refusal> {
+    let stopping = || Refusal(StatusCode::SERVICE_UNAVAILABLE, "the daemon is busy or stopping; try again".into());
+    let subject = Subject::parse(&wanted.kind, &wanted.subject).ok_or_else(|| {
+        let said = "allowed are {\"kind\":\"person\"|\"camera\",\"subject\":ID}";
+        Refusal(StatusCode::BAD_REQUEST, said.into())
+    })?;
+    let (reply, answer) = oneshot::channel();
+    let order = Order::Lift { subject, actor: peer.reviewer(), reply };
+    app.orders.try_send(order).map_err(|_| stopping())?;
+    if answer.await.map_err(|_| stopping())? {
+        return Ok(Json(json!({ "schema-version": SCHEMA_VERSION, "lifted": wanted.subject })));
+    }
+    let said = format!("{} {} is not suspended; `sekisho status` shows what is", wanted.kind, wanted.subject);
+    Err(Refusal(StatusCode::NOT_FOUND, said))
 }
 
 #[derive(Debug, Deserialize)]

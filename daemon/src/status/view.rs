@@ -3,6 +3,7 @@
 use super::board::{Board, DecideView, InForceView, VerdictCounts};
 use super::server::SocketCounts;
 use super::wire::SCHEMA_VERSION;
+use crate::run::suspension;
 use sekisho_camera::status::CameraStatus;
 use sekisho_logic::id::CameraId;
 use sekisho_logic::policy::ConfirmBy;
@@ -69,7 +70,8 @@ impl Sources {
             "calibration": self.board.calibration().json,
             "thresholds": thresholds_json(&decide.in_force),
             "gallery": { "people": decide.gallery_people, "revision": decide.gallery_revision },
-            "alerts": { "open": decide.open.len(), "events-by-stage": by_stage },
+            "alerts": { "open": decide.open.len(), "events-by-stage": by_stage, "held-back-total": decide.held_back_total },
+            "suspensions": decide.suspensions.iter().map(suspension::view).collect::<Vec<_>>(),
             "cameras": { "total": cameras.len(), "streaming": streaming },
             "store": store_json(&store, &decide),
             "candidate-delay-ms": { "p50": delays.p50_ms, "p95": delays.p95_ms, "count": delays.count },

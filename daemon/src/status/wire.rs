@@ -29,8 +29,10 @@ pub fn alert(record: &AlertRecord) -> Value {
         "changed": record.changed.to_rfc3339(),
         "expires": record.expires.map(sekisho_logic::time::WallMs::to_rfc3339),
         "votes-required": record.votes_required,
+        "enrolled-by": record.enrolled_by,
+        "quiet": record.quiet,
         "votes": record.votes.iter().map(|vote| json!({
-            "reviewer": vote.reviewer, "verdict": vote.verdict, "at": vote.wall.to_rfc3339(),
+            "reviewer": vote.reviewer, "verdict": vote.verdict, "reason": vote.reason, "at": vote.wall.to_rfc3339(),
         })).collect::<Vec<_>>(),
         "llr": round(latest.llr),
         "runner-up-gap": latest.runner_up_gap.map(round),

@@ -34,6 +34,7 @@ mod reviewers;
 mod ring;
 mod run;
 mod shadow;
+mod suspensions;
 mod worker;
 
 #[cfg(test)]
