@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sekisho_logic::embedding::Embedding;
 use sekisho_logic::id::{ListId, PersonId};
 use sekisho_logic::time::Clock as _;
-use sekisho_store::{Enrol, Enrolment, Grounds, NewTemplate, Person, TemplateSource, Traces};
+use sekisho_store::{Enrol, Enrolment, Grounds, NewTemplate, Person, Removed, TemplateSource, Traces};
 use sekisho_vision::photo::EnrolledFace;
 use serde_json::{Value, json as document};
 use std::path::{Path, PathBuf};
@@ -113,6 +113,7 @@ fn enroll(config: &Path, args: &EnrollArgs) -> Result<(), Failure> {
         display_name: None,
         grounds: Grounds::default(),
         photos: files,
+        faces: faces.iter().map(|face| Some(face.face_in_photo)).collect(),
         templates: templates((0..).zip(&faces), &loaded)?,
     };
     let how = if args.replace { Enrol::Replace } else { Enrol::Add };
@@ -231,10 +232,14 @@ fn remove(config: &Path, args: &PersonArgs) -> Result<(), Failure> {
     if args.json.json {
         let gone = done.traces == Traces::Gone;
         json(&document!({
-            "person": person, "photos": done.photos, "templates": done.templates, "traces-gone": gone,
+            "person": person, "photos": done.photos, "templates": done.templates, "pictures": done.pictures,
+            "traces-gone": gone,
         }));
     } else {
-        line(&format!("{person}: {} photographs and {} templates erased; {traces}", done.photos, done.templates));
+        let Removed { photos, templates, pictures, .. } = done;
+        line(&format!(
+            "{person}: {photos} photographs, {templates} templates and {pictures} pictures of alerts erased; {traces}"
+        ));
     }
     Ok(())
 }

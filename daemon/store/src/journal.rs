@@ -315,11 +315,11 @@ fn write_votes(transaction: &Transaction<'_>, after: &AlertRecord) -> Result<(),
     for vote in &after.votes {
         transaction
             .prepare_cached(
-                "INSERT INTO votes (alert, reviewer, verdict, wall_ms, reason) VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT (alert, reviewer) DO UPDATE SET verdict = excluded.verdict, wall_ms = excluded.wall_ms,
-                     reason = excluded.reason",
+                "INSERT INTO votes (alert, reviewer, verdict, reason, wall_ms) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (alert, reviewer) DO UPDATE SET
+                     verdict = excluded.verdict, reason = excluded.reason, wall_ms = excluded.wall_ms",
             )?
-            .execute(params![after.id.0, vote.reviewer, vote.verdict.as_str(), vote.wall.0, vote.reason])?;
+            .execute(params![after.id.0, vote.reviewer, vote.verdict.as_str(), vote.reason, vote.wall.0])?;
     }
     Ok(())
 }
