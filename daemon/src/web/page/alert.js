@@ -11,7 +11,7 @@ import { resultPanel } from './result.js';
 import { mayVote, state } from './state.js';
 import { VerdictBar } from './verdict.js';
 import { cast, undo, voteOn } from './votes.js';
-import { t } from './words.js';
+import { join, t } from './words.js';
 
 const SETTLE_MS = 250;
 
@@ -27,7 +27,7 @@ export class AlertView {
     this.position = h('span', { class: 'position' });
     this.where = h('div', { class: 'where-box' });
     this.until = h('div', { class: 'until' });
-    this.tools = h('div', { class: 'tools', role: 'toolbar', 'aria-label': t('look.tools') });
+    this.tools = h('div', { class: 'tools', role: 'group', 'aria-label': t('look.tools') });
     this.stripBox = h('div', { class: 'strip-box' });
     this.pictureNote = h('p', { class: 'quiet-line', 'aria-live': 'polite' });
     this.side = h('div', { class: 'side' });
@@ -57,7 +57,7 @@ export class AlertView {
       if (!(error instanceof Refused)) throw error;
       if (error.status === 401 || this.detail) return;
       say(this.title, t(`refused.${error.kind}`));
-      fill(this.foot, h('p', { class: 'hint' }, icon('info'), h('span', {}, t(`todo.${error.kind}`), ' ', error.said)));
+      fill(this.foot, h('p', { class: 'hint' }, icon('info'), h('span', {}, join(t(`todo.${error.kind}`), error.said))));
     }
   }
 
@@ -212,7 +212,9 @@ export class AlertView {
   }
 
   drawSide() {
-    if (this.detail.blind || this.detail['may-vote']) fill(this.side, factsPanel(this.detail, this.pictureNote));
+    const blind = this.detail.blind || this.detail['may-vote'];
+    this.body.classList.toggle('decided', !blind);
+    if (blind) fill(this.side, factsPanel(this.detail, this.pictureNote));
     else fill(this.side, resultPanel(this.detail), this.pictureNote, h('div', { class: 'facts' }, earlierNote(this.detail)));
   }
 

@@ -207,6 +207,10 @@ function listen() {
     else route();
   });
   document.addEventListener('keydown', keys);
+  place('skip').addEventListener('click', (event) => {
+    event.preventDefault();
+    place('main').focus();
+  });
   setInterval(tick, 1000);
 }
 

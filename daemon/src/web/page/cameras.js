@@ -4,7 +4,7 @@ import { Refused } from './api.js';
 import { h, icon, say } from './dom.js';
 import { refreshSlow } from './live.js';
 import { state } from './state.js';
-import { number, span, t, term } from './words.js';
+import { join, number, span, t, term } from './words.js';
 
 const EVERY_MS = 5_000;
 
@@ -14,10 +14,10 @@ const GOOD = ['streaming', 'ended'];
 export function health(camera) {
   const age = camera['last-frame-age-ms'];
   const since = typeof age === 'number' ? t('camera.age', { span: span(age) }) : t('camera.never');
-  const next = typeof camera['next-attempt-ms'] === 'number' ? ` ${t('camera.next', { span: span(camera['next-attempt-ms']) })}` : '';
+  const next = typeof camera['next-attempt-ms'] === 'number' ? t('camera.next', { span: span(camera['next-attempt-ms']) }) : '';
   const key = `camera.is.${camera.state}`;
   const said = t(key, { since });
-  return said === key ? `${camera.state}. ${since}` : said + next;
+  return join(said === key ? `${camera.state}. ${since}` : said, next);
 }
 
 // Counts as bars, largest first. The longest bar is the largest count; the number stands beside it.

@@ -3,7 +3,7 @@
 import { Refused, get, picturePath, plain } from './api.js';
 import { fill, h, icon, say } from './dom.js';
 import { called, listMark, votesOf } from './queue.js';
-import { moment, t, term } from './words.js';
+import { join, moment, t, term } from './words.js';
 
 const PAGE = 50;
 // How far one can go back and forth again without starting anew.
@@ -111,7 +111,7 @@ export class HistoryView {
       if (turned) this.element.querySelector('h1').focus();
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
-      if (error.status !== 401) say(this.note, `${t(`refused.${error.kind}`)} ${t(`todo.${error.kind}`)} ${error.said}`);
+      if (error.status !== 401) say(this.note, join(t(`refused.${error.kind}`), t(`todo.${error.kind}`), error.said));
     }
   }
 

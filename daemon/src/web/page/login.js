@@ -2,7 +2,7 @@
 
 import { Refused, post } from './api.js';
 import { everySecond, fill, h, icon, say } from './dom.js';
-import { span, t } from './words.js';
+import { join, span, t } from './words.js';
 
 const TICKET = /^#ticket=([A-Za-z0-9_.~-]{1,200})$/;
 
@@ -17,7 +17,7 @@ export function takeTicket() {
 function words(error, byTicket) {
   if (error.status === 401 || error.status === 400) return t(byTicket ? 'login.ticket.used' : 'login.wrong');
   if (error.status === 429) return t('login.tries');
-  return `${t(`refused.${error.kind}`)} ${t(`todo.${error.kind}`)}`;
+  return join(t(`refused.${error.kind}`), t(`todo.${error.kind}`));
 }
 
 /** The log-in. `why`: a key of the words said first (`login.over`), `done(session)` is called once. */

@@ -5,7 +5,7 @@ import { Refused, post } from './api.js';
 import { announce, dialog, everySecond, h, icon, say } from './dom.js';
 import { OLD_MS, ageMs, refresh, refreshSlow } from './live.js';
 import { state } from './state.js';
-import { moment, span, t } from './words.js';
+import { join, moment, span, t } from './words.js';
 import { decideFound, onTheirWay } from './votes.js';
 
 const SHOWN_MAX = 5;
@@ -28,7 +28,7 @@ async function lift(one, button) {
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     button.disabled = false;
-    announce(`${t(`refused.${error.kind}`)} ${error.said}`);
+    announce(join(t(`refused.${error.kind}`), error.said));
     button.replaceChildren(t('suspended.failed'));
   }
 }
@@ -50,7 +50,7 @@ export function voteRefused({ entry, said }) {
 function outboxNotices(redraw) {
   const waiting = onTheirWay().filter((vote) => ['retrying', 'held'].includes(vote.phase));
   const found = onTheirWay().filter((vote) => vote.phase === 'found');
-  const gone = refusedVotes.map((one) => notice('bad', 'warn', `${t('unsent.refused', { answer: t(`answer.${one.entry.verdict}`), camera: one.entry.camera ?? '' })} ${one.said}`,
+  const gone = refusedVotes.map((one) => notice('bad', 'warn', join(t('unsent.refused', { answer: t(`answer.${one.entry.verdict}`), camera: one.entry.camera ?? '' }), one.said),
     h('button', { type: 'button', on: { click: () => { refusedVotes.splice(refusedVotes.indexOf(one), 1); redraw(); } } }, t('close'))));
   const asks = found.map((vote) => notice('warn', 'info', t('unsent.found', { answer: t(`answer.${vote.verdict}`), camera: vote.camera ?? '', time: moment(new Date(vote.at).toISOString()) }),
     h('button', { type: 'button', class: 'primary', on: { click: () => decideFound(vote.alert, true) } }, t('unsent.send')),
@@ -68,8 +68,8 @@ export function freshness() {
     const mode = state.link.mode === 'lost' || (old && age !== null) ? 'lost' : state.link.mode;
     box.dataset.mode = mode;
     const long = age === null ? t('link.none') : t('link.age', { span: span(age) });
-    say(words, mode === 'live' ? t('link.live') : mode === 'lost' ? `${t('link.lost')} ${long}` : mode === 'starting' ? t('loading') : `${t('link.polling')} ${long}`);
-    box.title = `${t(`link.${mode}.why`)} ${long}`;
+    say(words, mode === 'live' ? t('link.live') : mode === 'lost' ? join(t('link.lost'), long) : mode === 'starting' ? t('loading') : join(t('link.polling'), long));
+    box.title = join(t(`link.${mode}.why`), long);
   });
 }
 
@@ -79,7 +79,7 @@ function linkNotice() {
   const text = h('p');
   everySecond(text, () => {
     const age = ageMs();
-    say(text, `${t('link.lost.notice')} ${age === null ? t('link.none') : t('link.age', { span: span(age) })} ${t('link.lost.todo')}`);
+    say(text, join(t('link.lost.notice'), age === null ? t('link.none') : t('link.age', { span: span(age) }), t('link.lost.todo')));
   });
   return h('div', { class: 'notice bad', role: 'alert' }, icon('warn'), text, h('button', { type: 'button', on: { click: () => refresh() } }, t('link.again')));
 }

@@ -3,7 +3,7 @@
 import { dialog, h, icon } from './dom.js';
 import { prefer, prefs, ring } from './prefs.js';
 import { state } from './state.js';
-import { moment, spoken, t } from './words.js';
+import { join, moment, spoken, t } from './words.js';
 
 const KEYS = [
   ['help.decide', [['Y 1', 'help.yes'], ['N 2', 'help.no'], ['U 3', 'help.unsure'], ['1-4', 'help.reason'], ['Esc', 'help.undo']]],
@@ -42,5 +42,5 @@ export function settings({ language, logout }) {
     toggle('keys', 'settings.keys', 'settings.keys.note'),
     h('div', { class: 'row-of-buttons' }, h('button', { type: 'button', on: { click: () => { close(); help(); } } }, icon('help'), t('help.title')),
       h('button', { type: 'button', class: 'leave', on: { click: () => { close(); logout(); } } }, t('logout'))),
-    h('p', { class: 'quiet-line' }, t('version', { version: state.me.version }), state.me['non-commercial'] ? ` ${t('noncommercial')}` : '')), { className: 'over' });
+    h('p', { class: 'quiet-line' }, join(t('version', { version: state.me.version }), state.me['non-commercial'] && t('noncommercial')))), { className: 'over' });
 }

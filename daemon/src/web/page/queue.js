@@ -4,7 +4,7 @@
 import { picturePath, plain } from './api.js';
 import { everySecond, h, icon, say } from './dom.js';
 import { daemonNow, emit, sinceMs, state } from './state.js';
-import { moment, span, t, term } from './words.js';
+import { join, moment, span, t, term } from './words.js';
 import { voteOn } from './votes.js';
 
 const HURRY_MS = 120_000;
@@ -17,6 +17,7 @@ export function deadline(alert) {
   const words = h('span', { class: 'left' });
   const bar = h('span', { class: 'bar', 'aria-hidden': 'true' }, h('i'));
   const box = h('span', { class: 'deadline' }, icon('clock'), words, bar);
+  let shown = '';
   return everySecond(box, () => {
     const ends = Date.parse(alert.expires);
     if (Number.isNaN(ends)) {
@@ -27,7 +28,10 @@ export function deadline(alert) {
     const whole = Math.max(1, ends - Date.parse(alert.opened));
     say(words, left > 0 ? t('queue.left', { span: span(left) }) : t('queue.over'));
     box.classList.toggle('hurry', left < HURRY_MS);
-    bar.firstChild.style.setProperty('--left', Math.min(1, Math.max(0, left / whole)).toFixed(3));
+    const share = Math.min(1, Math.max(0, left / whole)).toFixed(2);
+    if (share === shown) return;
+    shown = share;
+    bar.firstChild.style.setProperty('--left', share);
   });
 }
 
@@ -144,8 +148,8 @@ export function queueView() {
     list.update();
     const none = state.queueKnown && state.queue.length === 0;
     const lead = t('queue.waiting', { n: state.waiting });
-    const more = state.candidates > 0 ? ` ${t('queue.candidates', { n: state.candidates })}` : '';
-    say(head, !state.queueKnown ? t('loading') : none ? '' : lead + more);
+    const more = state.candidates > 0 ? t('queue.candidates', { n: state.candidates }) : '';
+    say(head, !state.queueKnown ? t('loading') : none ? '' : join(lead, more));
     head.hidden = none;
     const hidden = state.waiting - state.queue.filter((alert) => !alert.voted).length;
     empty.hidden = !none && hidden <= 0;

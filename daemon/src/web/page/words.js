@@ -6,6 +6,7 @@ const LANGUAGES = ['en', 'ja'];
 let words = {};
 let language = 'en';
 let plural = new Intl.PluralRules('en');
+const formats = new Map();
 
 /** The language in force: `en` or `ja`. */
 export const spoken = () => language;
@@ -45,12 +46,18 @@ export function term(group, word) {
   return words[`${group}.${word}`] ?? String(word);
 }
 
+/** Sentences one after another: with a space between them where the language has spaces. */
+export const join = (...sentences) => sentences.filter(Boolean).join(language === 'ja' ? '' : ' ');
+
 /** Whether there are words for it. */
 export const has = (key) => words[key] !== undefined;
 
 /** A number as people write it. */
 export function number(value, digits = Number.isInteger(value) ? 0 : 1) {
-  return new Intl.NumberFormat(language, { maximumFractionDigits: digits, minimumFractionDigits: digits }).format(value);
+  const key = `${language} ${digits}`;
+  // Making a formatter costs a hundred times what using it does, and every row of the queue counts its seconds.
+  if (!formats.has(key)) formats.set(key, new Intl.NumberFormat(language, { maximumFractionDigits: digits, minimumFractionDigits: digits }));
+  return formats.get(key).format(value);
 }
 
 /** A moment in this browser's own time zone, to the second; the date only where it is not today. */
