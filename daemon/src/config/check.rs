@@ -25,6 +25,7 @@ pub(super) fn contradictions(settings: &Settings, findings: &mut Findings) {
         self::sink(settings, &format!("sinks.{name}"), sink, findings);
     }
     shared_topics(settings, findings);
+    super::review::contradictions(settings, findings);
     shared_sources(settings, findings);
     shared_files(settings, findings);
 }

@@ -14,6 +14,8 @@ pub struct ReloadPlan {
     pub evidence: Change,
     /// Groups that may look, vote or do everything.
     pub access: Change,
+    /// How the review page is served. Its certificate is read again at every reload.
+    pub review: Change,
     /// Cameras to start.
     pub cameras_added: Vec<CameraId>,
     /// Cameras to stop, with their tracks and candidates.
@@ -92,6 +94,7 @@ pub fn diff(old: &Settings, new: &Settings) -> ReloadPlan {
         ),
         evidence: Change::of(&old.evidence, &new.evidence),
         access: Change::of(&access_of(old), &access_of(new)),
+        review: Change::of(&old.review, &new.review),
         cameras_added: enabled(new).filter(|(id, _)| running(old, id).is_none()).map(|(id, _)| id.clone()).collect(),
         cameras_removed: enabled(old).filter(|(id, _)| running(new, id).is_none()).map(|(id, _)| id.clone()).collect(),
         cameras_reconnected: enabled(new)
@@ -115,6 +118,7 @@ fn restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
     let (od, nd) = (&old.daemon, &new.daemon);
     let (om, nm) = (&old.models, &new.models);
     let (os, ns) = (&old.store, &new.store);
+    let (or, nr) = (&old.review, &new.review);
     [
         ("daemon.state-dir", od.state_dir == nd.state_dir),
         ("daemon.socket", od.socket == nd.socket),
@@ -128,6 +132,9 @@ fn restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("models.embedder", om.embedder == nm.embedder),
         ("store.key-credential", os.key_credential == ns.key_credential),
         ("store.key-file", os.key_file == ns.key_file),
+        ("review.enabled", or.enabled == nr.enabled),
+        ("review.listen", or.listen == nr.listen),
+        ("review.tls", or.encrypted() == nr.encrypted()),
     ]
     .into_iter()
     .filter(|(_, same)| !same)

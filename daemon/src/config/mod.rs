@@ -20,6 +20,7 @@ mod problem;
 mod raw;
 mod read;
 mod reader;
+pub mod review;
 pub mod settings;
 pub mod sink_settings;
 mod sinks;

@@ -8,15 +8,15 @@ use super::settings::{
     Motion, OnDrift, Pictures, QualitySettings, Settings, ShadowSettings, StoreSettings, TrackSettings,
 };
 use super::suggest::nearest;
-use super::{credentials, lists, named, sinks};
+use super::{credentials, lists, named, review, sinks};
 use crate::local_time;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// The sections, in the order of the shipped file. The last three hold named sections.
-const SECTIONS: [&str; 13] = [
-    "daemon", "models", "store", "detect", "quality", "track", "decide", "evidence", "shadow", "drift", "lists",
-    "cameras", "sinks",
+const SECTIONS: [&str; 14] = [
+    "daemon", "models", "store", "detect", "quality", "track", "decide", "evidence", "shadow", "drift", "review",
+    "lists", "cameras", "sinks",
 ];
 
 /// `sun_path` of a Unix socket address holds 108 bytes with its final zero.
@@ -37,6 +37,7 @@ pub(super) fn settings(raw: &Raw<'_>, findings: &mut Findings) -> Settings {
         evidence: read(raw, findings, "evidence", evidence),
         shadow: read(raw, findings, "shadow", shadow),
         drift: read(raw, findings, "drift", drift),
+        review: read(raw, findings, "review", review::review),
         cameras: named::cameras(raw, findings, &detect, decide.mode),
         sinks: sinks::sinks(raw, findings),
         daemon,

@@ -1,6 +1,7 @@
 //! Second stage: what is meant. Plain checked values; whoever holds a [`Settings`] checks nothing again. No secret is
 //! ever in here, only the names of credentials.
 
+pub use super::review::ReviewSettings;
 pub use super::sink_settings::{SinkKind, SinkName, SinkSettings};
 use sekisho_camera::source::Source;
 use sekisho_logic::hours::Hours;
@@ -34,6 +35,8 @@ pub struct Settings {
     pub shadow: ShadowSettings,
     /// `[drift]`
     pub drift: DriftSettings,
+    /// `[review]`
+    pub review: ReviewSettings,
     /// `[lists.NAME]`; `staff` and `watch` are always there.
     pub lists: BTreeMap<ListId, ListSettings>,
     /// `[cameras.NAME]`

@@ -323,9 +323,8 @@ fn a_camera_is_in_shadow_mode_by_itself_or_with_all_others() {
 fn other_value(key: &KeyInfo) -> Option<String> {
     let default = key.default.as_deref()?;
     Some(match key.key {
-        "state-dir" | "socket" | "credentials-dir" | "manifest" | "dir" | "onnxruntime" | "key-file" | "path" => {
-            "\"/other\"".to_owned()
-        }
+        "state-dir" | "socket" | "credentials-dir" | "manifest" | "dir" | "onnxruntime" | "key-file" | "path"
+        | "certificate" => "\"/other\"".to_owned(),
         "view-groups" | "review-groups" | "admin-groups" => "[]".to_owned(),
         "vision-workers" => "7".to_owned(),
         "detector" | "embedder" | "key-credential" => "\"other\"".to_owned(),
@@ -338,6 +337,9 @@ fn other_value(key: &KeyInfo) -> Option<String> {
         "pictures" => "\"none\"".to_owned(),
         "on-drift" => "\"warn\"".to_owned(),
         "enabled" => "false".to_owned(),
+        "listen" => "\"127.0.0.1:1\"".to_owned(),
+        "tls" => "\"on\"".to_owned(),
+        "names" => "[\"a.example\"]".to_owned(),
         "false-candidates-per-camera-day" => "0.5".to_owned(),
         _ => default.parse::<f64>().ok().map(|number| {
             let other = if number < 0.0 { number - 1.0 } else { number + number / 50.0 };
@@ -359,12 +361,17 @@ fn every_key_acts_and_a_reload_says_how() {
             ("lists.staff", "vote-expires-s") => text.push_str("confirm = \"human\"\n"),
             // Above the default of withdraw-llr-max's floor and of 64 faces there is nothing; go the other way.
             ("detect", "max-faces-per-frame") => text = text.replace("42", "22"),
+            ("review", "key-file") => text.push_str("certificate = \"/other.pem\"\n"),
             ("decide", "withdraw-llr-max") => text = text.replace("0.0", "1.0"),
             _ => {}
         }
         let plan = diff(&Settings::default(), &good(&text));
         assert!(!plan.is_empty(), "{text}");
-        let once = ["daemon", "models", "store"].contains(&key.section.as_str()) && !key.key.ends_with("-groups");
+        let once = match key.section.as_str() {
+            "daemon" | "models" | "store" => !key.key.ends_with("-groups"),
+            "review" => ["enabled", "listen", "tls"].contains(&key.key),
+            _ => false,
+        };
         let named = format!("{}.{}", key.section, key.key);
         assert_eq!(plan.restart.contains(&named.as_str()), once, "{text} {plan:?}");
         tried += 1;

@@ -175,7 +175,7 @@ async fn alerts(State(app): State<App>, Query(query): Query<AlertsQuery>) -> Res
         stage: stage.transpose()?,
         camera: query.camera.map(|name| CameraId::try_new(&name).map_err(|e| bad(e.to_string()))).transpose()?,
         person: query.person.map(|name| PersonId::try_new(&name).map_err(|e| bad(e.to_string()))).transpose()?,
-        since: None,
+        ..AlertFilter::default()
     };
     let limit = query.limit.unwrap_or(50).min(ALERTS_MAX);
     let found = ask(&app.store, move |store| store.alerts(&filter, limit)).await?;
