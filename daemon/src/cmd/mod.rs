@@ -13,6 +13,7 @@ pub mod re_embed;
 pub mod replay;
 pub mod run;
 pub mod status;
+pub mod watch;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
