@@ -14,7 +14,7 @@ pub enum AlertsVerb {
     List(ListArgs),
     /// One alert with its evidence and votes.
     Show(ShowArgs),
-    /// Print what happens as it happens, until Ctrl-C.
+    /// Show open alerts, cameras and what happens, as it happens. Plain lines where nobody looks at a terminal.
     Watch(WatchArgs),
     /// Vote: this is the person.
     Confirm(VoteArgs),
@@ -59,6 +59,9 @@ pub struct WatchArgs {
     /// Show finished tracks too, also those of people who are not enrolled (without naming anybody).
     #[arg(long)]
     tracks: bool,
+    /// Print a line for each thing that happens instead of the live view.
+    #[arg(long, conflicts_with = "json")]
+    plain: bool,
     #[command(flatten)]
     json: JsonFlag,
 }
@@ -199,6 +202,9 @@ fn tell(alert: &Value, flag: JsonFlag) {
 }
 
 async fn watch(client: &Client, args: &WatchArgs) -> Result<(), Failure> {
+    if !args.json.json && !args.plain && super::watch::possible() {
+        return super::watch::live(client, args.tracks).await;
+    }
     let path = if args.tracks { "/v1/events?tracks=yes" } else { "/v1/events" };
     client
         .events(path, |data| {

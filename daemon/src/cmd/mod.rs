@@ -15,6 +15,7 @@ pub mod replay;
 pub mod run;
 pub mod sinks;
 pub mod status;
+pub mod watch;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;

@@ -173,7 +173,7 @@ export class AlertView {
     cast(this.id, verdict, reason, this.detail.camera);
     announce(t('sending.said', { answer: t(`answer.${verdict}`) }));
     this.update();
-    this.foot.querySelector('button')?.focus();
+    this.foot.querySelector('button')?.focus({ preventScroll: true });
   }
 
   /** The next alert that wants this person's vote; the queue when there is none. */
@@ -228,8 +228,15 @@ export class AlertView {
       this.bar.ask();
       return fill(this.foot, this.bar.element);
     }
-    const why = this.detail.voted || !this.detail.expires ? null : this.detail['may-not-vote-because'];
-    return fill(this.foot, why ? h('p', { class: 'hint' }, icon('info'), h('span', {}, t(`role.${state.me?.role}`))) : null, next);
+    const why = this.whyNot();
+    return fill(this.foot, why ? h('p', { class: 'hint' }, icon('info'), h('span', {}, why)) : null, next);
+  }
+
+  // Why there is nothing to answer, where that is not plain to see.
+  whyNot() {
+    if (this.detail.voted || !this.detail.expires || this.detail['may-vote']) return null;
+    if (!mayVote()) return t(`role.${state.me?.role}`);
+    return this.detail.stage === 'candidate' ? t('stand.candidate') : t('role.late');
   }
 
   sending(mine) {
@@ -244,7 +251,7 @@ export class AlertView {
     announce(t('sending.undone'));
     this.bar.ask();
     this.update();
-    this.foot.querySelector('.answer')?.focus();
+    this.foot.querySelector('.answer')?.focus({ preventScroll: true });
   }
 
   /** A key; true when it meant something. */

@@ -33,6 +33,7 @@ function header() {
   const other = spoken() === 'ja' ? ['en', 'English'] : ['ja', '\u65e5\u672c\u8a9e'];
   const language = h('button', { type: 'button', class: 'tool language', lang: other[0], on: { click: () => changeLanguage(other[0]) } }, other[1]);
   say(place('skip'), t('skip'));
+  place('notices').setAttribute('aria-label', t('notices'));
   const brand = h('a', { class: 'brand', href: '#/queue' }, h('img', { src: '/assets/icon.svg', alt: '', width: 26, height: 26 }), h('b', {}, 'Sekisho'));
   if (!state.me) return fill(place('top'), brand, h('span', { class: 'gap' }), language);
   const tabs = h('nav', { class: 'tabs', 'aria-label': t('nav') }, ...TABS.map(([hash, drawing, word]) => h('a', { href: hash }, icon(drawing),

@@ -36,7 +36,7 @@ export function voter(reviewer) {
 function votesList(detail) {
   const votes = detail.votes ?? [];
   if (votes.length === 0) return h('p', { class: 'quiet-line' }, t('votes.none'));
-  const mine = `reviewer:${state.me?.name}`;
+  const mine = state.me?.identity ?? `reviewer:${state.me?.name}`;
   return h('ul', { class: 'votes-list' }, ...votes.map((vote) => h('li', {},
     icon({ confirm: 'check', reject: 'cross', unsure: 'unsure' }[vote.verdict] ?? 'info'),
     h('span', {}, h('b', {}, vote.reviewer === mine ? t('votes.you') : voter(vote.reviewer)), ': ', t(`answer.${vote.verdict}`),

@@ -33,7 +33,7 @@ export class VerdictBar {
       type: 'button', class: `answer ${verdict}`, 'aria-keyshortcuts': KEYS[verdict], data: { verdict }, on: { click: () => this.why(verdict) },
     }, icon(ICONS[verdict]), h('span', { class: 'word' }, t(`answer.${verdict}`)), h('kbd', { 'aria-hidden': 'true' }, KEYS[verdict].toUpperCase())));
     this.element.replaceChildren(h('div', { class: 'answers', role: 'group', 'aria-label': t('answer.group') }, ...buttons));
-    if (focus && before) this.element.querySelector(`[data-verdict="${before}"]`)?.focus();
+    if (focus && before) this.element.querySelector(`[data-verdict="${before}"]`)?.focus({ preventScroll: true });
   }
 
   /** The reasons of one answer: one tap sends it on its way. */
@@ -47,7 +47,8 @@ export class VerdictBar {
       h('p', { class: 'asked' }, icon(ICONS[verdict]), h('b', {}, t(`answer.${verdict}`)), h('span', {}, t(`why.${verdict}`)),
         h('button', { type: 'button', class: 'plain', on: { click: () => this.ask(true) } }, t('why.back'), h('kbd', { 'aria-hidden': 'true' }, 'Esc'))),
       h('div', { class: 'reasons' }, ...reasons)));
-    reasons[0].focus();
+    // The bar is always in sight; following focus would only scroll the pictures away.
+    reasons[0].focus({ preventScroll: true });
   }
 
   /** A reason in the person's own words. */
@@ -62,7 +63,7 @@ export class VerdictBar {
     const form = h('form', { class: 'own', on: { submit: send } }, h('label', { for: 'own-words' }, t('why.own')), field,
       h('button', { type: 'submit', class: 'primary' }, t('why.send')));
     this.element.querySelector('.reasons').replaceWith(form);
-    field.focus();
+    field.focus({ preventScroll: true });
   }
 
   done(reason) {

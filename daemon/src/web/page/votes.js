@@ -47,6 +47,9 @@ function keep(change) {
   } catch { /* A browser that keeps nothing: the vote is still sent, it only does not survive a crash. */ }
 }
 
+// Who votes, as the daemon authenticated them: a ticket and a password of one person are the same.
+const whoever = () => state.me?.identity ?? state.me?.name ?? '';
+
 const same = (vote) => (other) => other.alert === vote.alert && other.by === vote.by;
 
 function forget(entry) {
@@ -60,7 +63,7 @@ function forget(entry) {
 export function cast(alert, verdict, reason, camera) {
   if (entries.has(alert)) return;
   sendNow();
-  const entry = { alert, verdict, reason, camera, by: state.me.name, at: Date.now(), phase: 'grace', tries: 0 };
+  const entry = { alert, verdict, reason, camera, by: whoever(), at: Date.now(), phase: 'grace', tries: 0 };
   entry.until = performance.now() + GRACE_MS;
   entries.set(alert, entry);
   keep((list) => [...list, { alert, verdict, reason, camera, by: entry.by, at: entry.at }]);
@@ -153,17 +156,17 @@ async function settle(entry, error) {
 /** Somebody logged in: their held votes go out; another person's stay where they are and are not shown. */
 export function loggedIn() {
   for (const entry of [...entries.values()]) {
-    if (entry.by !== state.me.name) entries.delete(entry.alert);
+    if (entry.by !== whoever()) entries.delete(entry.alert);
     else if (entry.phase === 'held') lookAndSend(entry);
   }
   emit('outbox');
-  const left = kept().filter((vote) => vote.by === state.me.name && !entries.has(vote.alert));
+  const left = kept().filter((vote) => vote.by === whoever() && !entries.has(vote.alert));
   for (const vote of left) setTimeout(() => offer(vote), Math.max(0, YOUNG_MS - (Date.now() - vote.at)));
 }
 
 // A vote that an earlier page could not send. Whether it still holds is for the person to say, not for us.
 async function offer(vote) {
-  if (!kept().some(same(vote)) || entries.has(vote.alert) || state.me?.name !== vote.by) return;
+  if (!kept().some(same(vote)) || entries.has(vote.alert) || whoever() !== vote.by) return;
   const detail = await get(alertPath(vote.alert)).catch((error) => error);
   if (detail instanceof Refused && detail.status !== 404) return;
   if (detail['may-vote']) {
