@@ -1,8 +1,9 @@
 //! The gallery follows a change of the network: what cannot be compared is said, and `gallery re-embed` makes it anew.
 
+use sekisho_logic::embedding::Embedding;
 use sekisho_logic::id::{ListId, PersonId};
 use sekisho_logic::time::WallMs;
-use sekisho_store::{DbKey, Enrol, Enrolment, Grounds, IfMissing, Store};
+use sekisho_store::{DbKey, Enrol, Enrolment, Grounds, IfMissing, NewTemplate, Store, TemplateSource};
 use sekisho_tests::site::{Site, fetched, root};
 use serde_json::Value;
 
@@ -97,4 +98,38 @@ fn a_person_without_usable_photographs_is_left_as_they_were_and_the_others_are_d
     assert!(said.contains("ghost: photograph 1 of 1") && said.contains("no usable photograph"), "{said}");
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(told.contains("2 people embedded") && told.contains("ghost: left as it was"), "{told}");
+}
+
+#[test]
+fn photographs_from_before_learn_where_their_face_is() {
+    let Some(site) = changed_site() else { return };
+    let made = parsed(&site.done(&["gallery", "re-embed", "--json"]));
+    let word = |name: &str| made[name].as_str().expect("a word").to_owned();
+    let key = DbKey::from_file(&site.path("state/store.key"), IfMissing::Refuse).expect("a key");
+    let mut store = Store::open_existing(&site.path("state/sekisho.db"), key).expect("a database");
+    let hopper = PersonId::try_new("hopper").expect("an id");
+    // As a version enrolled that did not note it: a template of the present network, and a photograph without a box.
+    let old = Enrolment {
+        person: hopper.clone(),
+        list: ListId::try_new("staff").expect("an id"),
+        display_name: None,
+        grounds: Grounds::default(),
+        photos: vec![std::fs::read(&photos(&["grace_hopper.jpg"])[0]).expect("a photograph")],
+        faces: Vec::new(),
+        templates: vec![NewTemplate {
+            source: TemplateSource::Prototype,
+            size_bin_px: None,
+            model_digest: word("model-digest"),
+            preprocessing: word("preprocessing"),
+            embedding: Embedding::try_new(&[1.0; 8]).expect("not zero"),
+        }],
+    };
+    store.enrol(Enrol::Add, &old, "uid:0", WallMs(1)).expect("enrolled");
+    assert_eq!(store.person_photos(&hopper).expect("read")[0].face, None);
+    let again = parsed(&site.done(&["gallery", "re-embed", "--json"]));
+    assert_eq!(again["people"][0]["person"], "hopper", "the others know already: {again}");
+    let [_, _, width, height] = store.person_photos(&hopper).expect("read")[0].face.expect("noted now");
+    assert!(width > 40 && height > width, "{width}x{height}");
+    let nothing = parsed(&site.done(&["gallery", "re-embed", "--json"]));
+    assert_eq!(nothing["people"], Value::Array(Vec::new()));
 }

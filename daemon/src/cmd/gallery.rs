@@ -29,7 +29,7 @@ pub enum GalleryVerb {
     Show(PersonArgs),
     /// Make the templates anew from the kept photographs, after the network or its preprocessing changed.
     ReEmbed(super::re_embed::ReEmbedArgs),
-    /// Erase a person: photographs, templates, and the bytes they left behind.
+    /// Erase a person: photographs, templates, pictures of their alerts, and the bytes they left behind.
     Remove(PersonArgs),
 }
 

@@ -165,3 +165,21 @@ fn what_expired_is_erased_a_large_run_only_after_a_second_look() {
     assert_eq!(recorder.board.evidence().pictures, 10, "what has not expired stays");
     assert_eq!(memory.failures, 0);
 }
+
+#[test]
+fn what_the_disk_does_not_take_is_given_up_after_a_minute_and_bounded_before() {
+    let Some(Bench { recorder, queue: _queue, .. }) = bench() else { return };
+    let (settings, mut memory) = (Settings::default().evidence, Memory::default());
+    for n in 0..30 {
+        let shown = (0..5).map(|at| picture(NOW + at, 10.0)).collect();
+        recorder.take(&mut memory, &look(&format!("a-{n}"), shown), &settings, Mono::from_millis(n * 1000));
+    }
+    assert_eq!(memory.waiting.len(), WAITING_MAX, "the oldest went");
+    assert_eq!(recorder.board.evidence().dropped_total["storage-failed"], 150 - WAITING_MAX as u64);
+    recorder.give_up(&mut memory, Mono::from_millis(60_000), false);
+    assert_eq!(memory.waiting.len(), WAITING_MAX, "not yet");
+    recorder.give_up(&mut memory, Mono::from_millis(79_000), false);
+    assert_eq!(memory.waiting.len(), 50, "ten alerts came later");
+    recorder.give_up(&mut memory, Mono::from_millis(79_000), true);
+    assert_eq!(recorder.board.evidence().dropped_total["storage-failed"], 150);
+}
