@@ -4,6 +4,7 @@ pub mod clock;
 pub mod cmd;
 pub mod config;
 pub mod evaluate;
+pub mod evidence;
 pub mod eyes;
 pub mod interrupt;
 pub mod local_time;

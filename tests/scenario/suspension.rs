@@ -48,7 +48,7 @@ fn a_camera_whose_alerts_are_all_rejected_is_suspended_until_somebody_lifts_it()
     daemon.wait_until("the alerts are back", 5, |daemon| daemon.get("/v1/status")["alerts"]["open"] == ALERTS);
     for nth in 0..ALERTS {
         assert!(suspended(&daemon).is_empty() || nth > 3, "too early, after {nth} rejections");
-        site.done(&["alerts", "reject", &format!("a-{nth}"), "--reason", "somebody else"]);
+        let _told = site.done(&["alerts", "reject", &format!("a-{nth}"), "--reason", "somebody else"]);
     }
     daemon.wait_until("the camera is suspended", 5, |daemon| suspended(daemon) == ["camera gate"]);
     assert!(site.done(&["status"]).contains("SUSPENDED    camera gate"), "said to people as well");
@@ -63,7 +63,7 @@ fn a_camera_whose_alerts_are_all_rejected_is_suspended_until_somebody_lifts_it()
     let wrong = site.cli(&["alerts", "resume", "camera", "yard"]);
     assert_eq!(wrong.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("camera yard is not suspended"));
-    site.done(&["alerts", "resume", "camera", "gate"]);
+    let _told = site.done(&["alerts", "resume", "camera", "gate"]);
     daemon.wait_until("it is lifted", 5, |daemon| suspended(daemon).is_empty());
     assert!(daemon.stop(5).success());
     let mut daemon = site.start();

@@ -2,10 +2,10 @@
 
 use super::client::{Client, Next, converse};
 use super::output::{field, json, line, table};
-use super::{Failure, JsonFlag};
+use super::{Failure, JsonFlag, alert_pictures};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json as document};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What to do with alerts.
 #[derive(Debug, Subcommand)]
@@ -45,6 +45,10 @@ pub struct ListArgs {
 pub struct ShowArgs {
     /// The alert's id, as `alerts list` prints it.
     id: String,
+    /// Also write the pictures of its track and the enrolled face to this folder, as files for you alone. Opens the
+    /// database itself, so it is for root and the service's own user, and is audited. FACES OF PEOPLE: delete them after use.
+    #[arg(long, value_name = "DIR")]
+    pictures: Option<PathBuf>,
     #[command(flatten)]
     json: JsonFlag,
 }
@@ -89,6 +93,11 @@ pub struct ResumeArgs {
 /// [`Failure`] when the configuration cannot be read, no daemon answers, or it refuses.
 pub fn run(config: &Path, verb: AlertsVerb) -> Result<(), Failure> {
     let settings = super::check_config::load(config)?;
+    if let AlertsVerb::Show(ShowArgs { id, pictures: Some(folder), json }) = &verb {
+        plain("an alert id", id)?;
+        tell(&alert_pictures::write(&settings, id, folder)?, *json);
+        return Ok(());
+    }
     let client = Client::new(&settings.daemon.socket);
     converse(async {
         match verb {
@@ -136,10 +145,14 @@ async fn list(client: &Client, args: &ListArgs) -> Result<(), Failure> {
 
 async fn show(client: &Client, args: &ShowArgs) -> Result<(), Failure> {
     plain("an alert id", &args.id)?;
-    let alert = client.get(&format!("/v1/alerts/{}", args.id)).await?;
-    if args.json.json {
-        json(&alert);
-        return Ok(());
+    tell(&client.get(&format!("/v1/alerts/{}", args.id)).await?, args.json);
+    Ok(())
+}
+
+fn tell(alert: &Value, flag: JsonFlag) {
+    if flag.json {
+        json(alert);
+        return;
     }
     for name in [
         "id",
@@ -155,7 +168,7 @@ async fn show(client: &Client, args: &ShowArgs) -> Result<(), Failure> {
         "votes-required",
         "fpir",
     ] {
-        line(&format!("{name:<16}{}", field(&alert, name)));
+        line(&format!("{name:<16}{}", field(alert, name)));
     }
     for (name, evidence) in [("candidate", &alert["candidate"]), ("confirmation", &alert["confirmation"])] {
         if evidence.is_object() {
@@ -176,7 +189,13 @@ async fn show(client: &Client, args: &ShowArgs) -> Result<(), Failure> {
             field(vote, "at")
         ));
     }
-    Ok(())
+    for picture in alert["pictures"].as_array().into_iter().flatten() {
+        let (file, taken, px) = (field(picture, "file"), field(picture, "taken"), field(picture, "face-px"));
+        line(&format!("picture         {file}, taken {taken}, inter-eye {px} px"));
+    }
+    for photo in alert["photos"].as_array().into_iter().flatten() {
+        line(&format!("enrolled        {}, added {}", field(photo, "file"), field(photo, "added")));
+    }
 }
 
 async fn watch(client: &Client, args: &WatchArgs) -> Result<(), Failure> {

@@ -10,6 +10,8 @@ pub struct ReloadPlan {
     pub policy: Change,
     /// Frame rates, sizes, quality floors: new numbers for the vision workers.
     pub vision: Change,
+    /// What is kept of alerts, and for how long.
+    pub evidence: Change,
     /// Groups that may look, vote or do everything.
     pub access: Change,
     /// How the review page is served. Its certificate is read again at every reload.
@@ -22,9 +24,9 @@ pub struct ReloadPlan {
     pub cameras_reconnected: Vec<CameraId>,
     /// Sinks to start.
     pub sinks_added: Vec<SinkName>,
-    /// Sinks to stop; what waits for them in the outbox is dropped and counted.
+    /// Sinks to stop. What waits for them stays in the outbox, so that one that is taken back misses nothing.
     pub sinks_removed: Vec<SinkName>,
-    /// Sinks that write elsewhere or listen to other stages from now on.
+    /// Sinks that write elsewhere or hear of other events from now on.
     pub sinks_changed: Vec<SinkName>,
     /// Settings that stay as they were until the daemon is restarted: `section.key`.
     pub restart: Vec<&'static str>,
@@ -90,6 +92,7 @@ pub fn diff(old: &Settings, new: &Settings) -> ReloadPlan {
             &(&old.detect, &old.quality, &old.track, analysis_of(old)),
             &(&new.detect, &new.quality, &new.track, analysis_of(new)),
         ),
+        evidence: Change::of(&old.evidence, &new.evidence),
         access: Change::of(&access_of(old), &access_of(new)),
         review: Change::of(&old.review, &new.review),
         cameras_added: enabled(new).filter(|(id, _)| running(old, id).is_none()).map(|(id, _)| id.clone()).collect(),

@@ -1,14 +1,13 @@
-//! Sections that carry a name of the operator's choice: cameras and sinks; lists are in `lists.rs`.
+//! Sections that carry a name of the operator's choice. Lists and sinks have files of their own.
 
+use super::credentials;
 use super::problem::Findings;
 use super::raw::{Raw, RawTable, kind, shown};
 use super::read::{FPS, INTER_EYE_PX, MODES, table};
-use super::reader::{ABSOLUTE_PATH, Reader, absolute_path};
-use super::settings::{CameraSettings, DetectSettings, Mode, SinkKind, SinkName, SinkSettings};
-use super::{credentials, suggest};
+use super::reader::Reader;
+use super::settings::{CameraSettings, DetectSettings, Mode};
 use sekisho_camera::source::{Pace, Repeat, Source, Transport};
 use sekisho_logic::id::{CameraId, ListId};
-use sekisho_logic::record::Stage;
 use std::collections::BTreeMap;
 
 /// Cameras, lists or sinks in one file. A box decodes a few dozen streams; more is a generated file gone wrong.
@@ -18,8 +17,10 @@ const NAMED_MAX: usize = 256;
 pub(super) const NAMES: &str =
     "names have 1 to 64 characters of a-z, 0-9, '-' and '_' and start with a letter or digit";
 
+/// One such section.
 pub(super) struct Named<'r, 't, N> {
     pub(super) name: N,
+    /// With its group: `sinks.door-log`.
     pub(super) full: String,
     pub(super) line: usize,
     pub(super) table: &'r RawTable<'t>,
@@ -131,44 +132,4 @@ fn source(text: &str) -> Result<Source, String> {
         return Err("holds a password (not shown here)".to_owned());
     }
     Source::parse(text).map_err(|wrong| wrong.to_string())
-}
-
-/// The sinks of the file.
-pub(super) fn sinks(raw: &Raw<'_>, findings: &mut Findings) -> BTreeMap<SinkName, SinkSettings> {
-    let mut sinks = BTreeMap::new();
-    for named in sections(raw, findings, "sinks", SinkName::try_new) {
-        let mut reader = Reader::new(raw, findings, (&named.full, "sinks.NAME"), named.line, Some(named.table));
-        let sink = sink(&mut reader);
-        reader.finish();
-        if let Some(sink) = sink {
-            sinks.insert(named.name, sink);
-        }
-    }
-    sinks
-}
-
-fn sink(reader: &mut Reader<'_, '_>) -> Option<SinkSettings> {
-    // The kind decides which other keys there are; each further kind adds an arm here and a variant there.
-    let kind = reader.required("kind", "allowed is \"event-log\"", |text| match text {
-        "event-log" => Ok(()),
-        _ => {
-            let hint = suggest::nearest(text, ["event-log"]).map_or("", |_| " (did you mean \"event-log\"?)");
-            Err(format!("\"{}\" is no kind of sink{hint}", shown(text)))
-        }
-    });
-    let path = reader.required("path", ABSOLUTE_PATH, absolute_path);
-    let words = Stage::ALL.map(Stage::as_str);
-    let allowed = format!("allowed are {} in square brackets", words.join(", "));
-    let stages = reader.words("stages", &words, &allowed, |text| {
-        Stage::parse(text).ok_or_else(|| {
-            let hint =
-                suggest::nearest(text, words).map_or(String::new(), |word| format!(" (did you mean \"{word}\"?)"));
-            format!("holds \"{}\", which is no stage{hint}", shown(text))
-        })
-    });
-    if stages.is_empty() {
-        reader.wrong("stages", "is empty, so this sink would never be told anything", allowed);
-    }
-    kind?;
-    Some(SinkSettings { kind: SinkKind::EventLog { path: path? }, stages })
 }

@@ -4,17 +4,18 @@ use super::problem::Findings;
 use super::raw::{Raw, RawTable, kind, shown};
 use super::reader::{ABSOLUTE_PATH, Reader, absolute_path};
 use super::settings::{
-    DaemonSettings, DecideSettings, DetectSettings, DriftSettings, LogLevel, Mode, ModelSettings, Motion, OnDrift,
-    QualitySettings, Settings, ShadowSettings, StoreSettings, TrackSettings,
+    DaemonSettings, DecideSettings, DetectSettings, DriftSettings, EvidenceSettings, LogLevel, Mode, ModelSettings,
+    Motion, OnDrift, Pictures, QualitySettings, Settings, ShadowSettings, StoreSettings, TrackSettings,
 };
 use super::suggest::nearest;
-use super::{credentials, lists, named, review};
+use super::{credentials, lists, named, review, sinks};
 use crate::local_time;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The sections, in the order of the shipped file. The last three hold named sections.
-const SECTIONS: [&str; 13] = [
-    "daemon", "models", "store", "detect", "quality", "track", "decide", "shadow", "drift", "review", "lists",
+const SECTIONS: [&str; 14] = [
+    "daemon", "models", "store", "detect", "quality", "track", "decide", "evidence", "shadow", "drift", "review", "lists",
     "cameras", "sinks",
 ];
 
@@ -33,11 +34,12 @@ pub(super) fn settings(raw: &Raw<'_>, findings: &mut Findings) -> Settings {
         store: read(raw, findings, "store", |reader| store(reader, &daemon)),
         quality: read(raw, findings, "quality", quality),
         track: read(raw, findings, "track", track),
+        evidence: read(raw, findings, "evidence", evidence),
         shadow: read(raw, findings, "shadow", shadow),
         drift: read(raw, findings, "drift", drift),
         review: read(raw, findings, "review", review::review),
         cameras: named::cameras(raw, findings, &detect, decide.mode),
-        sinks: named::sinks(raw, findings),
+        sinks: sinks::sinks(raw, findings),
         daemon,
         detect,
         decide,
@@ -214,6 +216,20 @@ fn track(reader: &mut Reader<'_, '_>) -> TrackSettings {
 
 /// The words for what candidates come to.
 pub(super) const MODES: [(&str, Mode); 2] = [("live", Mode::Live), ("shadow", Mode::Shadow)];
+
+fn evidence(reader: &mut Reader<'_, '_>) -> EvidenceSettings {
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    EvidenceSettings {
+        pictures: reader.choice("pictures", &[("none", Pictures::None), ("faces", Pictures::Faces)], Pictures::Faces),
+        // A track gives five at its candidate and five at its confirmation.
+        pictures_max: reader.number("pictures-max", (1, 32), 8),
+        // A week of faces that nobody vouched for, a month of rejected ones, a year of confirmed ones: who wants to keep
+        // pictures longer than that keeps them elsewhere, and says on which grounds.
+        keep_unconfirmed: hours(reader.number("keep-unconfirmed-h", (1, 168), 24)),
+        keep_rejected: hours(reader.number("keep-rejected-h", (1, 720), 24)),
+        keep_confirmed: hours(24 * reader.number("keep-days", (1, 366), 30)),
+    }
+}
 
 fn shadow(reader: &mut Reader<'_, '_>) -> ShadowSettings {
     ShadowSettings {

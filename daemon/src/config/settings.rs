@@ -2,14 +2,13 @@
 //! ever in here, only the names of credentials.
 
 pub use super::review::ReviewSettings;
+pub use super::sink_settings::{SinkKind, SinkName, SinkSettings};
 use sekisho_camera::source::Source;
 use sekisho_logic::hours::Hours;
 use sekisho_logic::id::{CameraId, ListId};
 use sekisho_logic::policy::ConfirmBy;
 pub use sekisho_logic::policy::{Mode, OnDrift, Purpose};
-use sekisho_logic::record::Stage;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,6 +29,8 @@ pub struct Settings {
     pub track: TrackSettings,
     /// `[decide]`
     pub decide: DecideSettings,
+    /// `[evidence]`
+    pub evidence: EvidenceSettings,
     /// `[shadow]`
     pub shadow: ShadowSettings,
     /// `[drift]`
@@ -203,6 +204,30 @@ pub struct DecideSettings {
     pub candidate_expires: Duration,
 }
 
+/// What is kept of an alert for the people who review it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvidenceSettings {
+    /// What is kept.
+    pub pictures: Pictures,
+    /// Pictures an alert has at the most.
+    pub pictures_max: u32,
+    /// How long, while nobody confirmed or rejected the alert.
+    pub keep_unconfirmed: Duration,
+    /// How long after a rejection.
+    pub keep_rejected: Duration,
+    /// How long after people confirmed it.
+    pub keep_confirmed: Duration,
+}
+
+/// What is kept of an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pictures {
+    /// Nothing.
+    None,
+    /// The best few faces of its track.
+    Faces,
+}
+
 /// Counting strangers' scores.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShadowSettings {
@@ -276,47 +301,4 @@ pub struct CameraSettings {
     pub analysed_fps: f64,
     /// Smallest face that is compared, in source pixels between the eyes.
     pub min_inter_eye_px: f32,
-}
-
-/// One receiver of alert events.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SinkSettings {
-    /// Where events go.
-    pub kind: SinkKind,
-    /// The stages it is told of; at least one.
-    pub stages: Vec<Stage>,
-}
-
-/// Where events go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SinkKind {
-    /// A file, one JSON object a line.
-    EventLog {
-        /// The file; absolute.
-        path: PathBuf,
-    },
-}
-
-/// A sink, as named in the configuration (`[sinks.door-log]`). Same letters as a camera's name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SinkName(String);
-
-impl SinkName {
-    /// Checks and wraps a name; `None` when no camera could be called so.
-    #[must_use]
-    pub fn try_new(text: &str) -> Option<Self> {
-        CameraId::try_new(text).ok().map(|_| Self(text.to_owned()))
-    }
-
-    /// The name as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for SinkName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }

@@ -81,8 +81,8 @@ fn every_kind_of_value_is_read() {
     assert!(!clip.enabled && (clip.analysed_fps - 2.5).abs() < 1e-9);
     assert!(matches!(clip.source, Source::Clip { pace: Pace::AsFastAsPossible, repeat: Repeat::Forever, .. }));
     let sink = &settings.sinks[&SinkName::try_new("log").expect("a name")];
-    assert_eq!(sink.stages, [Stage::Confirmed]);
-    assert_eq!(sink.kind, SinkKind::EventLog { path: "/var/log/sekisho/e.ndjson".into() });
+    assert_eq!(sink.filter.stages, [Stage::Confirmed]);
+    assert!(matches!(&sink.kind, SinkKind::EventLog(log) if log.path == Path::new("/var/log/sekisho/e.ndjson")));
 }
 
 #[test]
@@ -334,6 +334,7 @@ fn other_value(key: &KeyInfo) -> Option<String> {
         "confirm" => "\"two-person\"".to_owned(),
         "log-level" => "\"trace\"".to_owned(),
         "mode" => "\"shadow\"".to_owned(),
+        "pictures" => "\"none\"".to_owned(),
         "on-drift" => "\"warn\"".to_owned(),
         "enabled" => "false".to_owned(),
         "listen" => "\"127.0.0.1:1\"".to_owned(),

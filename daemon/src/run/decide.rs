@@ -5,6 +5,7 @@
 
 use super::counter::Counter;
 use super::suspension::Desk;
+use crate::evidence::recorder::PictureQueue;
 use crate::notify::{Beat, Pulse};
 use crate::status::board::{Board, DecideView, InForceView};
 use crate::status::wire;
@@ -107,6 +108,8 @@ pub struct DecideLoop<J> {
     pub watchdog: Option<Duration>,
     /// Where counts of strangers go.
     pub counter: Arc<Counter>,
+    /// Where pictures of alerts go.
+    pub pictures: PictureQueue,
 }
 
 impl<J: Journal> DecideLoop<J> {
@@ -227,7 +230,8 @@ impl<J: Journal> DecideLoop<J> {
                 }
                 Action::CandidateDelay(_, delay) => self.board.note_delay(delay),
                 Action::Suspended(one) => self.desk.suspended(one),
-                Action::AskSecond(_) | Action::Evidence(_) => {}
+                Action::Evidence(look) => self.pictures.put(look),
+                Action::AskSecond(_) => {}
             }
         }
     }

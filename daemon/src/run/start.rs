@@ -10,6 +10,7 @@ use super::suspension::Desk;
 use super::vision::VisionWorker;
 use crate::cmd::Failure;
 use crate::config::Settings;
+use crate::evidence::recorder::{PictureQueue, Recorder};
 use crate::eyes::{Loaded, OpenEyes};
 use crate::notify::{self, Pulse};
 use crate::site::{self, CalibrationPlaces, ChosenCalibration};
@@ -21,7 +22,7 @@ use sekisho_logic::gallery::Gallery;
 use sekisho_logic::record::AlertRecord;
 use sekisho_logic::suspension::Suspension;
 use sekisho_logic::time::{Clock, Now};
-use sekisho_logic::watcher::Watcher;
+use sekisho_logic::watcher::{SecondLook, Watcher};
 use sekisho_store::{InstanceLock, LastRun, OpenAlert, RunInfo, Store, StoreHandle};
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -126,7 +127,7 @@ impl Shared<'_> {
         &self,
         watcher: Watcher,
         journal: StoreJournal,
-        desk: Desk,
+        (desk, pictures): (Desk, PictureQueue),
         orders: Receiver<Order>,
         (open, suspended): (Vec<(AlertRecord, u32)>, Vec<Suspension>),
     ) -> Result<JoinHandle<()>, Failure> {
@@ -141,8 +142,26 @@ impl Shared<'_> {
             pulse: Arc::clone(self.pulse),
             watchdog: notify::watchdog_interval(),
             counter: Arc::clone(self.counter),
+            pictures,
         };
         spawn("decide", move || decide.run(open, suspended))
+    }
+
+    /// Starts keeping the pictures of alerts. The thread ends with the deciding loop, which holds the other end.
+    pub(super) fn recorder(
+        &self,
+        looks: Receiver<Box<SecondLook>>,
+        settings: &Arc<RwLock<Settings>>,
+    ) -> Result<JoinHandle<()>, Failure> {
+        let recorder = Recorder {
+            looks,
+            store: self.store.clone(),
+            clock: Arc::clone(self.clock),
+            settings: Arc::clone(settings),
+            board: Arc::clone(self.board),
+            beat: self.pulse.register("evidence", self.clock.now().mono),
+        };
+        spawn("evidence", move || recorder.run())
     }
 
     /// Starts following the store's gallery.

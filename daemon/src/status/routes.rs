@@ -1,9 +1,11 @@
 //! What each path answers, and which role it asks for.
 
 use super::access::{Peer, Role};
+use super::sinks;
 use super::view::Sources;
 use super::wire::{self, SCHEMA_VERSION};
 use crate::run::decide::Order;
+use crate::run::sinks::Roster;
 use axum::extract::{DefaultBodyLimit, Extension, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
@@ -46,10 +48,19 @@ pub struct App {
     pub orders: SyncSender<Order>,
     /// The store thread.
     pub store: StoreHandle,
+    /// The sinks.
+    pub sinks: Roster,
 }
 
 /// A refusal with its status code.
-struct Refusal(StatusCode, String);
+pub(super) struct Refusal(StatusCode, String);
+
+impl Refusal {
+    /// There is no such thing.
+    pub(super) fn missing(what: impl Into<String>) -> Self {
+        Self(StatusCode::NOT_FOUND, what.into())
+    }
+}
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
@@ -76,6 +87,7 @@ pub fn router(app: App) -> Router {
         .layer(middleware::from_fn(|peer: Extension<Peer>, request, next| needs(Role::Review, peer, request, next)));
     let admin = Router::new()
         .route("/v1/suspensions/lift", post(lift))
+        .route("/v1/sinks/{name}/requeue", post(sinks::requeue))
         .layer(middleware::from_fn(|peer: Extension<Peer>, request, next| needs(Role::Admin, peer, request, next)));
     Router::new()
         .route("/v1/status", get(async |State(app): State<App>| Json(app.sources.status())))
@@ -84,6 +96,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/alerts", get(alerts))
         .route("/v1/alerts/{id}", get(alert))
         .route("/v1/events", get(events))
+        .route("/v1/sinks", get(sinks::list))
         .route("/metrics", get(async |State(app): State<App>| app.sources.metrics()))
         .route("/healthz", get(healthz))
         .fallback(async || Refusal(StatusCode::NOT_FOUND, "there is no such path; see sekisho(1), SOCKET".into()))
@@ -114,7 +127,7 @@ async fn needs(role: Role, Extension(peer): Extension<Peer>, request: Request, n
 }
 
 /// Asks the store off the I/O threads.
-async fn ask<T: Send + 'static>(
+pub(super) async fn ask<T: Send + 'static>(
     store: &StoreHandle,
     question: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Refusal> {

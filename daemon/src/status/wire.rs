@@ -24,6 +24,7 @@ pub fn alert(record: &AlertRecord) -> Value {
         "track": record.track,
         "stage": record.stage,
         "cause": record.cause,
+        "quiet": record.quiet,
         "decision": "identified",
         "opened": record.opened.to_rfc3339(),
         "changed": record.changed.to_rfc3339(),

@@ -64,11 +64,11 @@ pub struct EvidenceRow {
 /// How long pictures are kept, in milliseconds, by what became of their alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EvidenceKeep {
-    /// Neither confirmed nor rejected: from when the picture was written, and from when the alert's time was up.
+    /// Neither confirmed nor rejected by people: from when the picture was written, and from when the time to vote was up.
     pub unconfirmed_ms: i64,
     /// Rejected: from then.
     pub rejected_ms: i64,
-    /// Confirmed: from then.
+    /// Confirmed by people, not by policy alone: from then.
     pub confirmed_ms: i64,
 }
 
@@ -211,7 +211,7 @@ impl Store {
                         SELECT e.id, CASE
                             WHEN a.id IS NULL THEN e.written_ms + :unconfirmed
                             WHEN p.id IS NULL THEN 0
-                            WHEN a.stage = 'confirmed' THEN a.changed_ms + :confirmed
+                            WHEN a.stage = 'confirmed' AND a.votes_required > 0 THEN a.changed_ms + :confirmed
                             WHEN a.stage = 'rejected' THEN a.changed_ms + :rejected
                             WHEN a.stage IN ('machine-confirmed', 'expired')
                                 THEN max(e.written_ms, coalesce(a.expires_ms, a.changed_ms)) + :unconfirmed
@@ -231,6 +231,14 @@ impl Store {
             )?;
             Ok(stock)
         })
+    }
+
+    /// How many pictures there are.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn evidence_count(&mut self) -> Result<u64, StoreError> {
+        self.read(|connection| Ok(connection.query_row("SELECT count(*) FROM evidence", [], |row| count_at(row, 0))?))
     }
 
     /// Erases pictures that expired before `before`, oldest first, at most `limit`, and then the bytes they left behind. Gives

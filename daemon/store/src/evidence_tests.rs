@@ -118,10 +118,13 @@ fn what_became_of_the_alert_decides_how_long_its_pictures_stay() {
     for (id, stage) in stages {
         alert(&mut bench, id, "ann-1", stage, NOW.0 + 500);
     }
-    let new: Vec<_> = ["a-1", "a-2", "a-3", "a-4", "a-5", "a-6", "b-1"].map(|id| picture(id, 7, 20.0)).into();
+    let mut by_policy = record("a-7", Stage::Confirmed);
+    (by_policy.votes_required, by_policy.changed) = (0, WallMs(NOW.0 + 500));
+    bench.store.append(&AlertEvent { before: None, after: by_policy, sequence: 1 }, &[], "daemon").expect("appended");
+    let new: Vec<_> = ["a-1", "a-2", "a-3", "a-4", "a-5", "a-6", "a-7", "b-1"].map(|id| picture(id, 7, 20.0)).into();
     bench.store.keep_evidence(&new, NOW, WallMs(NOW.0 + KEEP.unconfirmed_ms), 8).expect("kept");
     let stock = bench.store.settle_evidence(&KEEP, NOW).expect("settled");
-    assert_eq!((stock.pictures, stock.due, stock.bytes), (7, 0, 7 * png(52, 70, 7).len() as u64));
+    assert_eq!((stock.pictures, stock.due, stock.bytes), (8, 0, 8 * png(52, 70, 7).len() as u64));
     let (short, after) = (NOW.0 + KEEP.unconfirmed_ms, NOW.0 + 500);
     let wanted = [
         ("a-1", short),
@@ -131,14 +134,16 @@ fn what_became_of_the_alert_decides_how_long_its_pictures_stay() {
         ("a-4", after + KEEP.rejected_ms),
         ("a-5", after + KEEP.unconfirmed_ms),
         ("a-6", short),
+        // No person looked at it: an entry in a log.
+        ("a-7", short),
         ("b-1", short),
     ];
     assert_eq!(expiries(&mut bench), wanted.map(|(id, at)| (id.to_owned(), at)));
     let stock = bench.store.settle_evidence(&KEEP, WallMs(after + KEEP.unconfirmed_ms + 1)).expect("settled");
-    assert_eq!((stock.pictures, stock.due), (7, 5));
+    assert_eq!((stock.pictures, stock.due), (8, 6));
     let shorter = EvidenceKeep { confirmed_ms: HOUR_MS, ..KEEP };
     let stock = bench.store.settle_evidence(&shorter, WallMs(after + KEEP.unconfirmed_ms + 1)).expect("settled");
-    assert_eq!(stock.due, 6, "a shorter time holds for what is there already");
+    assert_eq!(stock.due, 7, "a shorter time holds for what is there already");
 }
 
 #[test]

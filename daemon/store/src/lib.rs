@@ -57,7 +57,7 @@ pub use key::{DbKey, IfMissing, KeyError, KeySource};
 pub use lock::{InstanceLock, LockError};
 pub use migrate::{APPLICATION_ID, SCHEMA_VERSION};
 pub use open::Store;
-pub use outbox::{OutboxItem, RetryPolicy, SinkDepth};
+pub use outbox::{OutboxItem, RetryPolicy, SinkDepth, Tried};
 pub use reviewers::{Identities, NewReviewer, REVIEWERS_MAX, Reviewer, ReviewerChange, ReviewerRole};
 pub use run::{LastRun, RunInfo};
 pub use shadow::{CalibrationState, Counted, Erased, MeasuredTraffic, Network};
