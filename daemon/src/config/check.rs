@@ -21,11 +21,11 @@ pub(super) fn contradictions(settings: &Settings, findings: &mut Findings) {
         pace(settings, id, camera, findings);
         known_lists(settings, &format!("cameras.{id}"), &camera.lists, findings);
     }
+    super::review::contradictions(settings, findings);
     for (name, sink) in &settings.sinks {
         self::sink(settings, &format!("sinks.{name}"), sink, findings);
     }
     shared_topics(settings, findings);
-    super::review::contradictions(settings, findings);
     shared_sources(settings, findings);
     shared_files(settings, findings);
 }
