@@ -3,12 +3,12 @@
 use crate::cmd::Failure;
 use crate::config::Settings;
 use crate::config::credentials::CredentialPlaces;
+use crate::config::settings::{ListRules, ListSettings};
+use crate::local_time;
 use sekisho_logic::calibration::{Calibration, RawCalibration};
 use sekisho_logic::gallery::{Gallery, Member};
-use sekisho_logic::hours::Zone;
 use sekisho_logic::policy::{CameraPolicy, ListPolicy, Policy, SecondPolicy, Standing};
 use sekisho_store::{DbKey, GalleryRows, IfMissing, Store};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Where credentials lie in this process.
@@ -151,9 +151,19 @@ pub fn general_fpir(settings: &Settings, strangers_per_camera_day: f64) -> f64 {
 pub fn policy_at(settings: &Settings, strangers_per_camera_day: f64) -> Policy {
     let (decide, track) = (&settings.decide, &settings.track);
     let general = general_fpir(settings, strangers_per_camera_day);
-    let list = |list: &crate::config::settings::ListSettings| {
-        ListPolicy::new(list.purpose, list.confirm, list.vote_expires, list.own_fpir.unwrap_or(general))
+    let list = |list: &ListSettings, rules: &ListRules| ListPolicy {
+        purpose: list.purpose,
+        confirm: rules.confirm,
+        votes: rules.votes,
+        vote_expires: rules.vote_expires,
+        target_fpir: list.own_fpir.unwrap_or(general),
+        schedule: rules.schedule.clone(),
+        quiet: rules.quiet.clone(),
+        cool_down: rules.cool_down,
     };
+    let at = settings.lists.iter().flat_map(|(name, its)| {
+        its.at.iter().map(move |(camera, rules)| ((name.clone(), camera.clone()), list(its, rules)))
+    });
     let watched = settings.cameras.iter().filter(|(_, camera)| camera.enabled);
     Policy {
         looks: decide.looks.clone(),
@@ -165,11 +175,11 @@ pub fn policy_at(settings: &Settings, strangers_per_camera_day: f64) -> Policy {
         visit_gap: decide.visit_gap,
         candidate_expires: decide.candidate_expires,
         track_expires: track.expires,
-        lists: settings.lists.iter().map(|(name, value)| (name.clone(), list(value))).collect(),
-        lists_at: BTreeMap::new(),
-        zone: Zone::default(),
+        lists: settings.lists.iter().map(|(name, its)| (name.clone(), list(its, &its.rules))).collect(),
+        lists_at: at.collect(),
+        zone: local_time::zone(&settings.daemon.time_zone).unwrap_or_default(),
         second: SecondPolicy::default(),
-        suspend_rejected: 0.5,
+        suspend_rejected: settings.drift.suspend_rejected,
         cameras: watched
             .map(|(name, camera)| (name.clone(), CameraPolicy { lists: camera.lists.clone(), mode: camera.mode }))
             .collect(),
@@ -205,8 +215,13 @@ pub fn left_out(rows: &GalleryRows) -> Vec<String> {
 pub fn matcher_gallery(rows: GalleryRows, model_digest: &str) -> Result<Gallery, Failure> {
     let revision = u64::try_from(rows.version).unwrap_or_default();
     let whole = rows.rows.into_iter().filter(|row| row.size_bin_px.is_none());
-    let people = whole.map(|row| (Member { person: row.person, list: row.list }, row.embedding));
-    Gallery::try_new(revision, model_digest, people).map_err(Failure::no)
+    let (mut people, mut enrollers) = (Vec::new(), Vec::new());
+    for row in whole {
+        enrollers.push((row.person.clone(), row.enrolled_by));
+        people.push((Member { person: row.person, list: row.list }, row.embedding));
+    }
+    let gallery = Gallery::try_new(revision, model_digest, people).map_err(Failure::no)?;
+    Ok(gallery.with_enrollers(enrollers))
 }
 
 #[cfg(test)]

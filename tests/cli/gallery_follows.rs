@@ -86,6 +86,7 @@ fn a_person_without_usable_photographs_is_left_as_they_were_and_the_others_are_d
         display_name: None,
         grounds: Grounds::default(),
         photos: vec![b"no picture".to_vec()],
+        faces: Vec::new(),
         templates: Vec::new(),
     };
     store.enrol(Enrol::Add, &ghost, "uid:0", WallMs(1)).expect("enrolled");

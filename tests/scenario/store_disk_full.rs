@@ -147,6 +147,7 @@ fn a_full_disk_without_ballast_is_told_in_words_and_recovers_in_place() {
         display_name: None,
         grounds: Grounds::default(),
         photos: (0..photos).map(|n| vec![u8::try_from(n).unwrap_or(0); 1 << 20]).collect(),
+        faces: Vec::new(),
         templates: Vec::new(),
     };
     let error = store.enrol(Enrol::Add, &enrolment(4), "uid:0", WallMs(1)).expect_err("no room for four");

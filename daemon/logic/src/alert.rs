@@ -17,7 +17,9 @@
 
 use crate::id::{CameraId, ListId, PersonId, TrackId};
 use crate::policy::ListPolicy;
-use crate::record::{AlertEvent, AlertId, AlertRecord, Cause, EvidenceRecord, REASON_CHARS_MAX, Stage, Verdict, Vote};
+use crate::record::{
+    AlertEvent, AlertId, AlertRecord, Cause, EvidenceRecord, REASON_CHARS_MAX, SecondOpinion, Stage, Verdict, Vote,
+};
 use crate::second::SecondSaid;
 use crate::time::{Mono, Now, WallMs};
 use std::collections::BTreeMap;
@@ -46,6 +48,8 @@ struct Open {
     deadline: Mono,
     /// Evidence of disjoint frames that waits for the second network.
     independent: Option<EvidenceRecord>,
+    /// What the second network said last; told with the next event.
+    opinion: Option<SecondOpinion>,
     /// How long the next alert for the same person and camera waits once this one has ended.
     cool_down: Duration,
 }
@@ -187,8 +191,10 @@ impl AlertMachine {
             let deadline = now.mono.plus(Duration::from_millis(left_ms.unsigned_abs()));
             let key = (record.camera.clone(), record.person.clone());
             self.visits.insert(key.clone(), Visit::begun(now.mono));
-            self.open
-                .insert(key.clone(), Open { record, sequence, deadline, independent: None, cool_down: Duration::ZERO });
+            self.open.insert(
+                key.clone(),
+                Open { record, sequence, deadline, independent: None, opinion: None, cool_down: Duration::ZERO },
+            );
             events.extend(self.apply(now, &key, Input::Restarted, |_| ()));
         }
         events
@@ -238,7 +244,7 @@ impl AlertMachine {
         let event = AlertEvent { before: None, after: record.clone(), sequence: 1 };
         let deadline = now.mono.plus(timing.expires);
         let cool_down = policy.cool_down;
-        self.open.insert(key, Open { record, sequence: 1, deadline, independent: None, cool_down });
+        self.open.insert(key, Open { record, sequence: 1, deadline, independent: None, opinion: None, cool_down });
         Some(event)
     }
 
@@ -303,23 +309,15 @@ impl AlertMachine {
         let Some(open) = self.open.get_mut(&key) else { return Vec::new() };
         match said {
             SecondSaid::Agrees(opinion) => {
-                // Part of the event that the agreement makes; nothing is told before.
-                let before = open.record.second.replace(opinion);
-                let events = self.independent(now, &key.0, &key.1, policy, evidence);
-                if events.is_empty()
-                    && let Some(open) = self.open.get_mut(&key)
-                {
-                    open.record.second = before;
-                }
-                events
+                open.opinion = Some(opinion);
+                self.independent(now, &key.0, &key.1, policy, evidence)
             }
             SecondSaid::Against(opinion) => {
-                let edit = |record: &mut AlertRecord| record.second = Some(opinion);
-                self.apply(now, &key, Input::SecondAgainst, edit).into_iter().collect()
+                open.opinion = Some(opinion);
+                self.apply(now, &key, Input::SecondAgainst, |_| ()).into_iter().collect()
             }
             SecondSaid::Open(opinion) => {
-                // Kept for the event that ends the candidate, should nothing better come.
-                open.record.second = opinion.or_else(|| open.record.second.take());
+                open.opinion = opinion.or_else(|| open.opinion.take());
                 Vec::new()
             }
         }
@@ -441,6 +439,7 @@ impl AlertMachine {
         let (stage, cause) = step(open.record.stage, input)?;
         let before = open.record.clone();
         edit(&mut open.record);
+        open.record.second = open.opinion.take().or_else(|| open.record.second.take());
         open.record.stage = stage;
         open.record.cause = cause;
         open.record.changed = now.wall;

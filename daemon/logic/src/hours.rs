@@ -49,17 +49,21 @@ impl Hours {
     }
 
     /// Reads windows such as `mon-fri 07:00-19:00`, `sat,sun 10:00-16:00`, `fri-mon 18:00-24:00` or, for every day,
-    /// `22:00-06:00`. A window that ends at or before its beginning ends on the day after. No window is no time.
+    /// `22:00-06:00`; `always` is the whole week. A window that ends at or before its beginning ends on the day after. No window is no time.
     ///
     /// # Errors
     /// [`BadHours`] naming the first text that cannot be read.
     pub fn parse<'t>(texts: impl IntoIterator<Item = &'t str>) -> Result<Self, BadHours> {
-        let mut windows = Vec::new();
+        let (mut windows, mut always) = (Vec::new(), false);
         for text in texts {
+            if text.trim().eq_ignore_ascii_case("always") {
+                always = true;
+                continue;
+            }
             let read = window(text).ok_or_else(|| BadHours { given: text.chars().take(40).collect() })?;
             windows.extend(read);
         }
-        Ok(Self { windows, always: false })
+        Ok(if always { Self::always() } else { Self { windows, always: false } })
     }
 
     /// Whether `at` lies in it.

@@ -85,6 +85,11 @@ name_type!(
     ListId,
     "list"
 );
+name_type!(
+    /// Somebody who logs in to the review page, as they type it (`sato`).
+    ReviewerName,
+    "reviewer"
+);
 
 /// One face followed through one camera's frames. Unique for its camera within one run of the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]

@@ -10,6 +10,7 @@ use crate::id::{ListId, PersonId};
 use crate::picture::RgbPatch;
 use crate::policy::{CameraPolicy, ConfirmBy, ListPolicy, Purpose, SecondPolicy};
 use crate::record::Stage;
+use crate::second::SecondAnswer;
 use crate::time::{Mono, WallMs};
 use proptest::prelude::*;
 
@@ -67,7 +68,8 @@ pub(super) struct World {
     pub(super) watcher: Watcher,
     at_ms: u64,
     sequence: u64,
-    alerts: Vec<(Stage, String)>,
+    pub(super) alerts: Vec<(Stage, String)>,
+    pub(super) last_record: Option<AlertRecord>,
     verdicts: Vec<TrackVerdict>,
     delays: Vec<Duration>,
     pub(super) asked: Vec<SecondLook>,
@@ -83,6 +85,7 @@ impl World {
             at_ms: 1000,
             sequence: 0,
             alerts: Vec::new(),
+            last_record: None,
             verdicts: Vec::new(),
             delays: Vec::new(),
             asked: Vec::new(),
@@ -95,10 +98,27 @@ impl World {
         Now { mono: Mono::from_millis(self.at_ms), wall: WallMs(i64::try_from(self.at_ms).expect("small")) }
     }
 
+    /// The second network answered.
+    pub(super) fn answer(&mut self, alert: &AlertId, answer: &SecondAnswer) -> &mut Self {
+        let actions = self.watcher.on_second(self.now(), alert, answer);
+        self.take(actions);
+        self
+    }
+
+    /// Somebody votes, and the vote counts.
+    pub(super) fn votes(&mut self, alert: &AlertId, ballot: &Ballot) -> &mut Self {
+        let actions = self.watcher.on_vote(self.now(), alert, ballot).expect("counts");
+        self.take(actions);
+        self
+    }
+
     fn take(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Journal(event) => self.alerts.push((event.after.stage, event.after.person.to_string())),
+                Action::Journal(event) => {
+                    self.alerts.push((event.after.stage, event.after.person.to_string()));
+                    self.last_record = Some(event.after);
+                }
                 Action::Verdict(verdict) => self.verdicts.push(*verdict),
                 Action::CandidateDelay(_, delay) => self.delays.push(delay),
                 Action::AskSecond(look) => self.asked.push(*look),

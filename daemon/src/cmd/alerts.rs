@@ -2,10 +2,10 @@
 
 use super::client::{Client, Next, converse};
 use super::output::{field, json, line, table};
-use super::{Failure, JsonFlag};
+use super::{Failure, JsonFlag, alert_pictures};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json as document};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What to do with alerts.
 #[derive(Debug, Subcommand)]
@@ -20,6 +20,8 @@ pub enum AlertsVerb {
     Confirm(VoteArgs),
     /// Vote: this is not the person.
     Reject(VoteArgs),
+    /// Lift the suspension of a person or a camera whose alerts were rejected too often.
+    Resume(ResumeArgs),
 }
 
 /// Options of `alerts list`.
@@ -43,6 +45,10 @@ pub struct ListArgs {
 pub struct ShowArgs {
     /// The alert's id, as `alerts list` prints it.
     id: String,
+    /// Also write the pictures of its track and the enrolled face to this folder, as files for you alone. Opens the
+    /// database itself, so it is for root and the service's own user, and is audited. FACES OF PEOPLE: delete them after use.
+    #[arg(long, value_name = "DIR")]
+    pictures: Option<PathBuf>,
     #[command(flatten)]
     json: JsonFlag,
 }
@@ -65,6 +71,21 @@ pub struct WatchArgs {
 pub struct VoteArgs {
     /// The alert's id.
     id: String,
+    /// Why, a few words; kept with the vote and shown to the next reviewer of this person.
+    #[arg(long)]
+    reason: Option<String>,
+    #[command(flatten)]
+    json: JsonFlag,
+}
+
+/// Options of `alerts resume`.
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// What is suspended: `person` or `camera`.
+    #[arg(value_parser = ["person", "camera"])]
+    kind: String,
+    /// Its id, as `sekisho status` prints it.
+    id: String,
     #[command(flatten)]
     json: JsonFlag,
 }
@@ -75,6 +96,11 @@ pub struct VoteArgs {
 /// [`Failure`] when the configuration cannot be read, no daemon answers, or it refuses.
 pub fn run(config: &Path, verb: AlertsVerb) -> Result<(), Failure> {
     let settings = super::check_config::load(config)?;
+    if let AlertsVerb::Show(ShowArgs { id, pictures: Some(folder), json }) = &verb {
+        plain("an alert id", id)?;
+        tell(&alert_pictures::write(&settings, id, folder)?, *json);
+        return Ok(());
+    }
     let client = Client::new(&settings.daemon.socket);
     converse(async {
         match verb {
@@ -83,6 +109,7 @@ pub fn run(config: &Path, verb: AlertsVerb) -> Result<(), Failure> {
             AlertsVerb::Watch(args) => watch(&client, &args).await,
             AlertsVerb::Confirm(args) => vote(&client, &args, "confirm").await,
             AlertsVerb::Reject(args) => vote(&client, &args, "reject").await,
+            AlertsVerb::Resume(args) => resume(&client, &args).await,
         }
     })
 }
@@ -121,10 +148,14 @@ async fn list(client: &Client, args: &ListArgs) -> Result<(), Failure> {
 
 async fn show(client: &Client, args: &ShowArgs) -> Result<(), Failure> {
     plain("an alert id", &args.id)?;
-    let alert = client.get(&format!("/v1/alerts/{}", args.id)).await?;
-    if args.json.json {
-        json(&alert);
-        return Ok(());
+    tell(&client.get(&format!("/v1/alerts/{}", args.id)).await?, args.json);
+    Ok(())
+}
+
+fn tell(alert: &Value, flag: JsonFlag) {
+    if flag.json {
+        json(alert);
+        return;
     }
     for name in [
         "id",
@@ -140,7 +171,7 @@ async fn show(client: &Client, args: &ShowArgs) -> Result<(), Failure> {
         "votes-required",
         "fpir",
     ] {
-        line(&format!("{name:<16}{}", field(&alert, name)));
+        line(&format!("{name:<16}{}", field(alert, name)));
     }
     for (name, evidence) in [("candidate", &alert["candidate"]), ("confirmation", &alert["confirmation"])] {
         if evidence.is_object() {
@@ -161,7 +192,13 @@ async fn show(client: &Client, args: &ShowArgs) -> Result<(), Failure> {
             field(vote, "at")
         ));
     }
-    Ok(())
+    for picture in alert["pictures"].as_array().into_iter().flatten() {
+        let (file, taken, px) = (field(picture, "file"), field(picture, "taken"), field(picture, "face-px"));
+        line(&format!("picture         {file}, taken {taken}, inter-eye {px} px"));
+    }
+    for photo in alert["photos"].as_array().into_iter().flatten() {
+        line(&format!("enrolled        {}, added {}", field(photo, "file"), field(photo, "added")));
+    }
 }
 
 async fn watch(client: &Client, args: &WatchArgs) -> Result<(), Failure> {
@@ -209,6 +246,18 @@ pub fn told(event: &Value) -> String {
         let (id, state) = (field(event, "calibration-id"), field(event, "state").to_uppercase());
         return format!("{}! calibration {id} is {state}{said}", field(event, "at"));
     }
+    if event["type"] == "suspension" {
+        let (kind, subject) = (field(event, "kind"), field(event, "subject"));
+        return if event["state"] == "lifted" {
+            format!("{}  {kind} {subject} is no longer suspended, by {}", field(event, "at"), field(event, "by"))
+        } else {
+            let (rejected, decided) = (field(event, "rejected"), field(event, "decided"));
+            format!(
+                "{}! {kind} {subject} is SUSPENDED: people rejected {rejected} of {decided} alerts",
+                field(event, "since")
+            )
+        };
+    }
     let after = &event["after"];
     // Somebody on a watch list who has not been turned down is what the operator must not overlook.
     let settled = matches!(after["stage"].as_str(), Some("withdrawn" | "rejected" | "expired"));
@@ -229,11 +278,25 @@ pub fn told(event: &Value) -> String {
 
 async fn vote(client: &Client, args: &VoteArgs, verdict: &str) -> Result<(), Failure> {
     plain("an alert id", &args.id)?;
-    let answer = client.post(&format!("/v1/alerts/{}/votes", args.id), &document!({ "verdict": verdict })).await?;
+    let answer = client
+        .post(&format!("/v1/alerts/{}/votes", args.id), &document!({ "verdict": verdict, "reason": args.reason }))
+        .await?;
     if args.json.json {
         json(&answer);
     } else {
         line(&told(&answer));
+    }
+    Ok(())
+}
+
+async fn resume(client: &Client, args: &ResumeArgs) -> Result<(), Failure> {
+    plain("an id", &args.id)?;
+    let asked = document!({ "kind": args.kind, "subject": args.id });
+    let answer = client.post("/v1/suspensions/lift", &asked).await?;
+    if args.json.json {
+        json(&answer);
+    } else {
+        line(&format!("{} {} raises alerts again", args.kind, args.id));
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sekisho_logic::embedding::Embedding;
 use sekisho_logic::id::{ListId, PersonId};
 use sekisho_logic::time::Clock as _;
-use sekisho_store::{Enrol, Enrolment, Grounds, NewTemplate, Person, TemplateSource, Traces};
+use sekisho_store::{Enrol, Enrolment, Grounds, NewTemplate, Person, Removed, TemplateSource, Traces};
 use sekisho_vision::photo::EnrolledFace;
 use serde_json::{Value, json as document};
 use std::path::{Path, PathBuf};
@@ -74,9 +74,12 @@ pub fn run(config: &Path, verb: GalleryVerb) -> Result<(), Failure> {
     }
 }
 
-/// The name under which the user of this command is audited.
+/// The name under which the user of this command is audited. Under sudo it is who asked, not root: whoever enrols somebody
+/// is to be told from whoever reviews their alerts. Only root could forge it, and root can do anything.
 pub(super) fn actor() -> String {
-    format!("uid:{}", rustix::process::getuid().as_raw())
+    let uid = rustix::process::getuid().as_raw();
+    let behind_sudo = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok()).filter(|_| uid == 0);
+    format!("uid:{}", behind_sudo.unwrap_or(uid))
 }
 
 pub(super) fn person_id(text: &str) -> Result<PersonId, Failure> {
@@ -110,6 +113,7 @@ fn enroll(config: &Path, args: &EnrollArgs) -> Result<(), Failure> {
         display_name: None,
         grounds: Grounds::default(),
         photos: files,
+        faces: faces.iter().map(|face| Some(face.face_in_photo)).collect(),
         templates: templates((0..).zip(&faces), &loaded)?,
     };
     let how = if args.replace { Enrol::Replace } else { Enrol::Add };
@@ -228,10 +232,14 @@ fn remove(config: &Path, args: &PersonArgs) -> Result<(), Failure> {
     if args.json.json {
         let gone = done.traces == Traces::Gone;
         json(&document!({
-            "person": person, "photos": done.photos, "templates": done.templates, "traces-gone": gone,
+            "person": person, "photos": done.photos, "templates": done.templates, "pictures": done.pictures,
+            "traces-gone": gone,
         }));
     } else {
-        line(&format!("{person}: {} photographs and {} templates erased; {traces}", done.photos, done.templates));
+        let Removed { photos, templates, pictures, .. } = done;
+        line(&format!(
+            "{person}: {photos} photographs, {templates} templates and {pictures} pictures of alerts erased; {traces}"
+        ));
     }
     Ok(())
 }

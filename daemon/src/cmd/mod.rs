@@ -1,5 +1,6 @@
 //! The command line: one verb a file.
 
+mod alert_pictures;
 pub mod alerts;
 pub mod calibrate;
 pub mod cameras;
@@ -12,6 +13,7 @@ pub mod output;
 pub mod re_embed;
 pub mod replay;
 pub mod run;
+pub mod sinks;
 pub mod status;
 pub mod watch;
 
@@ -49,6 +51,9 @@ enum Verb {
     /// Alerts: list, show, watch, vote.
     #[command(subcommand)]
     Alerts(alerts::AlertsVerb),
+    /// Sinks: how deliveries go, and trying again what was given up.
+    #[command(subcommand)]
+    Sinks(sinks::SinksVerb),
     /// Run recorded clips through the same eyes and the same judgement, and print what would have happened.
     Replay(replay::ReplayArgs),
     /// Measure with labelled photographs or clips what is found, what is missed and what it costs; write a report.
@@ -125,6 +130,7 @@ pub fn dispatch(cli: Cli) -> ExitCode {
         Verb::Cameras(verb) => cameras::run(config, &verb),
         Verb::Gallery(verb) => gallery::run(config, verb),
         Verb::Alerts(verb) => alerts::run(config, verb),
+        Verb::Sinks(verb) => sinks::run(config, &verb),
         Verb::Replay(args) => replay::run(config, &args),
         Verb::Evaluate(args) => evaluate::run(config, &args),
         Verb::Calibrate(args) => calibrate::run(config, &args),

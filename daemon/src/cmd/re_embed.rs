@@ -21,7 +21,8 @@ use std::path::Path;
 /// Options of `gallery re-embed`.
 #[derive(Debug, Args)]
 pub struct ReEmbedArgs {
-    /// Only these people; without any, everybody who has no template of the present network.
+    /// Only these people; without any, everybody who has no template of the present network, or a photograph of which it is
+    /// not known where the face is.
     people: Vec<String>,
     /// Everybody, also those who have a template of the present network.
     #[arg(long, conflicts_with = "people")]
@@ -74,7 +75,14 @@ fn wanted(store: &mut Store, args: &ReEmbedArgs, loaded: &Loaded) -> Result<BTre
         return Ok(people);
     }
     let made = store.templates_of(loaded.embedder_digest(), loaded.preprocessing()).map_err(Failure::no)?;
-    Ok(people.into_iter().filter(|person| !made.contains(person)).collect())
+    let mut wanted = BTreeSet::new();
+    for person in people {
+        let mut without = || store.person_photos(&person).map(|photos| photos.iter().any(|photo| photo.face.is_none()));
+        if !made.contains(&person) || without().map_err(Failure::no)? {
+            wanted.insert(person);
+        }
+    }
+    Ok(wanted)
 }
 
 fn one(store: &mut Store, eyes: &mut OpenEyes, loaded: &Loaded, person: PersonId) -> Result<Done, Failure> {
@@ -82,7 +90,10 @@ fn one(store: &mut Store, eyes: &mut OpenEyes, loaded: &Loaded, person: PersonId
     let (mut faces, mut refused) = (Vec::new(), Vec::new());
     for (photo, number) in photos.iter().zip(1..) {
         match eyes.kept_photo(&photo.bytes) {
-            Ok(face) => faces.push((photo.id, face)),
+            Ok(face) => {
+                store.set_photo_face(photo.id, face.face_in_photo).map_err(Failure::no)?;
+                faces.push((photo.id, face));
+            }
             Err(error) => refused.push(format!("photograph {number} of {}: {error}", photos.len())),
         }
     }

@@ -65,7 +65,23 @@ fn print(status: &Value, cameras: &Value) {
     }
     line(&format!("  gallery      {} people (revision {})", field(gallery, "people"), field(gallery, "revision")));
     line(&format!("  alerts open  {}", field(&status["alerts"], "open")));
+    for one in status["suspensions"].as_array().into_iter().flatten() {
+        line(&format!(
+            "  SUSPENDED    {kind} {subject} since {}: people rejected {} of {} alerts; no new ones until `sekisho alerts \
+             resume {kind} {subject}`",
+            field(one, "since"),
+            field(one, "rejected"),
+            field(one, "decided"),
+            kind = field(one, "kind"),
+            subject = field(one, "subject"),
+        ));
+    }
     line(&format!("  store        {}", field(&status["store"], "state")));
+    for sink in status["sinks"].as_array().into_iter().flatten() {
+        let waits = format!("{} pending, {} given up", field(sink, "pending"), field(sink, "dead"));
+        line(&format!("  sink {:<8}{} ({}), {waits}", field(sink, "name"), field(sink, "state"), field(sink, "kind")));
+    }
+    evidence(&status["evidence"]);
     let delay = &status["candidate-delay-ms"];
     line(&format!(
         "  first usable face to candidate  p50 {} ms, p95 {} ms over {}",
@@ -75,6 +91,16 @@ fn print(status: &Value, cameras: &Value) {
     ));
     line("");
     line(&camera_table(cameras));
+}
+
+fn evidence(evidence: &Value) {
+    let lost: u64 = evidence["dropped-total"].as_object().into_iter().flatten().filter_map(|(_, n)| n.as_u64()).sum();
+    let lost = if lost > 0 { format!(", {lost} could not be kept") } else { String::new() };
+    line(&format!("  pictures     {} of alerts kept{lost}", field(evidence, "pictures")));
+    if let Some(held) = evidence["held"].as_str() {
+        let due = field(evidence, "due");
+        line(&format!("  NOT ERASED   {due} pictures have expired by the clock ({held}); is the clock right?"));
+    }
 }
 
 fn calibration(calibration: &Value) {

@@ -2,9 +2,10 @@
 
 use super::problem::Findings;
 use super::settings::{CameraSettings, Motion, Settings, SinkKind};
+use super::sink_settings::SinkSettings;
 use super::suggest::nearest;
 use sekisho_camera::source::Source;
-use sekisho_logic::id::CameraId;
+use sekisho_logic::id::{CameraId, ListId};
 use sekisho_logic::policy::ConfirmBy;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,10 +16,16 @@ pub(super) fn contradictions(settings: &Settings, findings: &mut Findings) {
     quality_and_track(settings, findings);
     decide(settings, findings);
     lists(settings, findings);
+    cameras_of_lists(settings, findings);
     for (id, camera) in &settings.cameras {
         pace(settings, id, camera, findings);
-        known_lists(settings, id, camera, findings);
+        known_lists(settings, &format!("cameras.{id}"), &camera.lists, findings);
     }
+    super::review::contradictions(settings, findings);
+    for (name, sink) in &settings.sinks {
+        self::sink(settings, &format!("sinks.{name}"), sink, findings);
+    }
+    shared_topics(settings, findings);
     shared_sources(settings, findings);
     shared_files(settings, findings);
 }
@@ -91,14 +98,42 @@ fn decide(settings: &Settings, findings: &mut Findings) {
 }
 
 fn lists(settings: &Settings, findings: &mut Findings) {
-    for (id, list) in &settings.lists {
-        let section = format!("lists.{id}");
-        if list.confirm == ConfirmBy::Machine && findings.is_written(&section, "vote-expires-s") {
+    let everywhere = settings.lists.iter().map(|(id, list)| (format!("lists.{id}"), &list.rules));
+    let at = settings
+        .lists
+        .iter()
+        .flat_map(|(id, list)| list.at.iter().map(move |(camera, rules)| (format!("lists.{id}.at.{camera}"), rules)));
+    for (section, rules) in everywhere.chain(at) {
+        if rules.confirm == ConfirmBy::Machine && findings.is_written(&section, "vote-expires-s") {
             findings.contradiction(
                 &[(&section, "confirm"), (&section, "vote-expires-s")],
                 "confirm = \"machine\" asks for no votes, so vote-expires-s has no effect".to_owned(),
                 "leave vote-expires-s out, or set confirm to \"human\" or \"two-person\"".to_owned(),
             );
+        }
+    }
+}
+
+/// A section for a camera that is not there, or that the camera never asks for, is a slip of the pen.
+fn cameras_of_lists(settings: &Settings, findings: &mut Findings) {
+    for (id, list) in &settings.lists {
+        for camera in list.at.keys() {
+            let section = format!("lists.{id}.at.{camera}");
+            let (wrong, hint) = match settings.cameras.get(camera) {
+                None => (
+                    format!("there is no camera {camera}"),
+                    nearest(camera.as_str(), settings.cameras.keys().map(CameraId::as_str)).map_or_else(
+                        || "write a section [cameras.NAME] for it, or remove this one".to_owned(),
+                        |word| format!("did you mean \"{word}\"?"),
+                    ),
+                ),
+                Some(its) if !its.lists.contains(id) => (
+                    format!("camera {camera} does not look for people on list {id}"),
+                    format!("add \"{id}\" to the camera's lists, or remove this section"),
+                ),
+                Some(_) => continue,
+            };
+            findings.contradiction(&[(&section, "")], wrong, hint);
         }
     }
 }
@@ -145,9 +180,9 @@ fn pace(settings: &Settings, id: &CameraId, camera: &CameraSettings, findings: &
     }
 }
 
-fn known_lists(settings: &Settings, id: &CameraId, camera: &CameraSettings, findings: &mut Findings) {
-    let names = || settings.lists.keys().map(sekisho_logic::id::ListId::as_str);
-    for list in camera.lists.iter().filter(|list| !settings.lists.contains_key(list)) {
+fn known_lists(settings: &Settings, section: &str, lists: &[ListId], findings: &mut Findings) {
+    let names = || settings.lists.keys().map(ListId::as_str);
+    for list in lists.iter().filter(|list| !settings.lists.contains_key(list)) {
         let hint = match nearest(list.as_str(), names()) {
             Some(word) => format!("did you mean \"{word}\"?"),
             None => format!(
@@ -155,7 +190,57 @@ fn known_lists(settings: &Settings, id: &CameraId, camera: &CameraSettings, find
                 names().collect::<Vec<_>>().join(", ")
             ),
         };
-        findings.contradiction(&[(&format!("cameras.{id}"), "lists")], format!("there is no list \"{list}\""), hint);
+        findings.contradiction(&[(section, "lists")], format!("there is no list \"{list}\""), hint);
+    }
+}
+
+fn sink(settings: &Settings, section: &str, sink: &SinkSettings, findings: &mut Findings) {
+    known_lists(settings, section, &sink.filter.lists, findings);
+    for camera in sink.filter.cameras.iter().filter(|camera| !settings.cameras.contains_key(camera)) {
+        let names = || settings.cameras.keys().map(CameraId::as_str);
+        let hint = match nearest(camera.as_str(), names()) {
+            Some(word) => format!("did you mean \"{word}\"?"),
+            None => format!("the cameras are {}", names().collect::<Vec<_>>().join(", ")),
+        };
+        findings.contradiction(&[(section, "cameras")], format!("there is no camera \"{camera}\""), hint);
+    }
+    if sink.retry.first > sink.retry.max {
+        findings.contradiction(
+            &[(section, "retry-first-ms"), (section, "retry-max-s")],
+            format!(
+                "the first wait, {} ms, is longer than the longest, {} s",
+                ms(sink.retry.first),
+                sink.retry.max.as_secs()
+            ),
+            "retry-first-ms must be the smaller".to_owned(),
+        );
+    }
+    if let SinkKind::Webhook(webhook) = &sink.kind
+        && webhook.token_credential.is_some()
+        && !webhook.url.tls()
+        && !webhook.url.is_loopback()
+    {
+        findings.contradiction(
+            &[(section, "url"), (section, "token-credential")],
+            "the token would go over the network for everybody to read".to_owned(),
+            "use https://, or secret-credential, which signs without being sent".to_owned(),
+        );
+    }
+}
+
+/// Two sinks under one prefix at one broker call each other offline and clear each other's topics.
+fn shared_topics(settings: &Settings, findings: &mut Findings) {
+    let mut seen = BTreeMap::new();
+    for (name, sink) in &settings.sinks {
+        let SinkKind::Mqtt(mqtt) = &sink.kind else { continue };
+        let place = (mqtt.broker.host(), mqtt.broker.port(), mqtt.topic_prefix.as_str());
+        if let Some(other) = seen.insert(place, name) {
+            findings.contradiction(
+                &[(&format!("sinks.{other}"), "topic-prefix"), (&format!("sinks.{name}"), "topic-prefix")],
+                format!("sinks {other} and {name} use the same topics at the same broker"),
+                "give each its own topic-prefix, or make one sink of them".to_owned(),
+            );
+        }
     }
 }
 
@@ -186,8 +271,9 @@ fn shared_files(settings: &Settings, findings: &mut Findings) {
         (&settings.daemon.socket, "daemon".to_owned(), "socket"),
     ];
     for (name, sink) in &settings.sinks {
-        let SinkKind::EventLog { path } = &sink.kind;
-        files.push((path, format!("sinks.{name}"), "path"));
+        if let SinkKind::EventLog(log) = &sink.kind {
+            files.push((&log.path, format!("sinks.{name}"), "path"));
+        }
     }
     for (count, (path, section, key)) in files.iter().enumerate() {
         for (_, other_section, other_key) in files[..count].iter().filter(|(other, ..)| other == path) {

@@ -10,8 +10,12 @@ pub struct ReloadPlan {
     pub policy: Change,
     /// Frame rates, sizes, quality floors: new numbers for the vision workers.
     pub vision: Change,
+    /// What is kept of alerts, and for how long.
+    pub evidence: Change,
     /// Groups that may look, vote or do everything.
     pub access: Change,
+    /// How the review page is served. Its certificate is read again at every reload.
+    pub review: Change,
     /// Cameras to start.
     pub cameras_added: Vec<CameraId>,
     /// Cameras to stop, with their tracks and candidates.
@@ -20,9 +24,9 @@ pub struct ReloadPlan {
     pub cameras_reconnected: Vec<CameraId>,
     /// Sinks to start.
     pub sinks_added: Vec<SinkName>,
-    /// Sinks to stop; what waits for them in the outbox is dropped and counted.
+    /// Sinks to stop. What waits for them stays in the outbox, so that one that is taken back misses nothing.
     pub sinks_removed: Vec<SinkName>,
-    /// Sinks that write elsewhere or listen to other stages from now on.
+    /// Sinks that write elsewhere or hear of other events from now on.
     pub sinks_changed: Vec<SinkName>,
     /// Settings that stay as they were until the daemon is restarted: `section.key`.
     pub restart: Vec<&'static str>,
@@ -81,14 +85,16 @@ pub fn diff(old: &Settings, new: &Settings) -> ReloadPlan {
     };
     ReloadPlan {
         policy: Change::of(
-            &(&old.decide, &old.lists, &old.track, &old.shadow, &old.drift, lists_of(old)),
-            &(&new.decide, &new.lists, &new.track, &new.shadow, &new.drift, lists_of(new)),
+            &(&old.decide, &old.lists, &old.track, &old.shadow, &old.drift, lists_of(old), &old.daemon.time_zone),
+            &(&new.decide, &new.lists, &new.track, &new.shadow, &new.drift, lists_of(new), &new.daemon.time_zone),
         ),
         vision: Change::of(
             &(&old.detect, &old.quality, &old.track, analysis_of(old)),
             &(&new.detect, &new.quality, &new.track, analysis_of(new)),
         ),
+        evidence: Change::of(&old.evidence, &new.evidence),
         access: Change::of(&access_of(old), &access_of(new)),
+        review: Change::of(&old.review, &new.review),
         cameras_added: enabled(new).filter(|(id, _)| running(old, id).is_none()).map(|(id, _)| id.clone()).collect(),
         cameras_removed: enabled(old).filter(|(id, _)| running(new, id).is_none()).map(|(id, _)| id.clone()).collect(),
         cameras_reconnected: enabled(new)
@@ -112,6 +118,7 @@ fn restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
     let (od, nd) = (&old.daemon, &new.daemon);
     let (om, nm) = (&old.models, &new.models);
     let (os, ns) = (&old.store, &new.store);
+    let (or, nr) = (&old.review, &new.review);
     [
         ("daemon.state-dir", od.state_dir == nd.state_dir),
         ("daemon.socket", od.socket == nd.socket),
@@ -125,6 +132,9 @@ fn restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("models.embedder", om.embedder == nm.embedder),
         ("store.key-credential", os.key_credential == ns.key_credential),
         ("store.key-file", os.key_file == ns.key_file),
+        ("review.enabled", or.enabled == nr.enabled),
+        ("review.listen", or.listen == nr.listen),
+        ("review.tls", or.encrypted() == nr.encrypted()),
     ]
     .into_iter()
     .filter(|(_, same)| !same)

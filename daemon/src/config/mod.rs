@@ -1,7 +1,7 @@
 //! The configuration file: TOML, kebab-case keys with their unit in the name, unknown keys are errors.
 //!
 //! ```text
-//! text --raw--> tree with line numbers --read, named--> Settings --check--> Settings | Problems
+//! text --raw--> tree with line numbers --read, named, sinks--> Settings --check--> Settings | Problems
 //!                                                           \--diff--> ReloadPlan
 //! ```
 //!
@@ -13,16 +13,23 @@
 mod check;
 pub mod credentials;
 mod diff;
+pub mod endpoint;
+mod lists;
 mod named;
 mod problem;
 mod raw;
 mod read;
 mod reader;
+pub mod review;
 pub mod settings;
+pub mod sink_settings;
+mod sinks;
 mod suggest;
 
 #[cfg(test)]
 mod shipped_tests;
+#[cfg(test)]
+mod sink_tests;
 #[cfg(test)]
 mod tests;
 

@@ -1,32 +1,33 @@
-//! Sections that carry a name of the operator's choice: lists, cameras, sinks.
+//! Sections that carry a name of the operator's choice. Lists and sinks have files of their own.
 
+use super::credentials;
 use super::problem::Findings;
 use super::raw::{Raw, RawTable, kind, shown};
-use super::read::{FPIR_PER_MILLE, FPS, INTER_EYE_PX, MODES, table};
-use super::reader::{ABSOLUTE_PATH, Reader, absolute_path};
-use super::settings::{CameraSettings, DetectSettings, ListSettings, Mode, Purpose, SinkKind, SinkName, SinkSettings};
-use super::{credentials, suggest};
+use super::read::{FPS, INTER_EYE_PX, MODES, table};
+use super::reader::Reader;
+use super::settings::{CameraSettings, DetectSettings, Mode};
 use sekisho_camera::source::{Pace, Repeat, Source, Transport};
 use sekisho_logic::id::{CameraId, ListId};
-use sekisho_logic::policy::ConfirmBy;
-use sekisho_logic::record::Stage;
 use std::collections::BTreeMap;
 
 /// Cameras, lists or sinks in one file. A box decodes a few dozen streams; more is a generated file gone wrong.
 const NAMED_MAX: usize = 256;
 
 /// What every name is made of.
-const NAMES: &str = "names have 1 to 64 characters of a-z, 0-9, '-' and '_' and start with a letter or digit";
+pub(super) const NAMES: &str =
+    "names have 1 to 64 characters of a-z, 0-9, '-' and '_' and start with a letter or digit";
 
-struct Named<'r, 't, N> {
-    name: N,
-    full: String,
-    line: usize,
-    table: &'r RawTable<'t>,
+/// One such section.
+pub(super) struct Named<'r, 't, N> {
+    pub(super) name: N,
+    /// With its group: `sinks.door-log`.
+    pub(super) full: String,
+    pub(super) line: usize,
+    pub(super) table: &'r RawTable<'t>,
 }
 
 /// The sub-sections of `group` whose names `check` accepts, in alphabetical order.
-fn sections<'r, 't, N>(
+pub(super) fn sections<'r, 't, N>(
     raw: &'r Raw<'t>,
     findings: &mut Findings,
     group: &str,
@@ -51,51 +52,6 @@ fn sections<'r, 't, N>(
         }
     }
     found
-}
-
-/// The lists of the file, and the two that are always there.
-pub(super) fn lists(raw: &Raw<'_>, findings: &mut Findings) -> BTreeMap<ListId, ListSettings> {
-    let mut lists = BTreeMap::new();
-    for named in sections(raw, findings, "lists", |text| ListId::try_new(text).ok()) {
-        let mut reader =
-            Reader::new(raw, findings, (&named.full, pattern_of_list(&named.name)), named.line, Some(named.table));
-        let list = list(&mut reader, &named.name);
-        reader.finish();
-        lists.insert(named.name, list);
-    }
-    for name in ["staff", "watch"].into_iter().filter_map(|name| ListId::try_new(name).ok()) {
-        let full = format!("lists.{name}");
-        let mut reader = Reader::new(raw, findings, (&full, pattern_of_list(&name)), 1, None);
-        let list = list(&mut reader, &name);
-        lists.entry(name).or_insert(list);
-    }
-    lists
-}
-
-/// The two lists that are always there have defaults of their own and are documented apart.
-fn pattern_of_list(name: &ListId) -> &'static str {
-    match name.as_str() {
-        "staff" => "lists.staff",
-        "watch" => "lists.watch",
-        _ => "lists.NAME",
-    }
-}
-
-fn list(reader: &mut Reader<'_, '_>, name: &ListId) -> ListSettings {
-    let (purpose, confirm) = match name.as_str() {
-        "staff" => (Purpose::EntryLog, ConfirmBy::Machine),
-        _ => (Purpose::Watch, ConfirmBy::Human),
-    };
-    let purposes = [("entry-log", Purpose::EntryLog), ("watch", Purpose::Watch)];
-    let confirms = [("machine", ConfirmBy::Machine), ("human", ConfirmBy::Human), ("two-person", ConfirmBy::TwoPerson)];
-    let own = reader.has("target-fpir-per-mille");
-    let own_fpir = reader.number_or("target-fpir-per-mille", FPIR_PER_MILLE, 1.0) / 1000.0;
-    ListSettings {
-        purpose: reader.choice("purpose", &purposes, purpose),
-        confirm: reader.choice("confirm", &confirms, confirm),
-        vote_expires: reader.seconds("vote-expires-s", (10, 604_800), 900),
-        own_fpir: own.then_some(own_fpir),
-    }
 }
 
 /// The cameras of the file.
@@ -176,44 +132,4 @@ fn source(text: &str) -> Result<Source, String> {
         return Err("holds a password (not shown here)".to_owned());
     }
     Source::parse(text).map_err(|wrong| wrong.to_string())
-}
-
-/// The sinks of the file.
-pub(super) fn sinks(raw: &Raw<'_>, findings: &mut Findings) -> BTreeMap<SinkName, SinkSettings> {
-    let mut sinks = BTreeMap::new();
-    for named in sections(raw, findings, "sinks", SinkName::try_new) {
-        let mut reader = Reader::new(raw, findings, (&named.full, "sinks.NAME"), named.line, Some(named.table));
-        let sink = sink(&mut reader);
-        reader.finish();
-        if let Some(sink) = sink {
-            sinks.insert(named.name, sink);
-        }
-    }
-    sinks
-}
-
-fn sink(reader: &mut Reader<'_, '_>) -> Option<SinkSettings> {
-    // The kind decides which other keys there are; each further kind adds an arm here and a variant there.
-    let kind = reader.required("kind", "allowed is \"event-log\"", |text| match text {
-        "event-log" => Ok(()),
-        _ => {
-            let hint = suggest::nearest(text, ["event-log"]).map_or("", |_| " (did you mean \"event-log\"?)");
-            Err(format!("\"{}\" is no kind of sink{hint}", shown(text)))
-        }
-    });
-    let path = reader.required("path", ABSOLUTE_PATH, absolute_path);
-    let words = Stage::ALL.map(Stage::as_str);
-    let allowed = format!("allowed are {} in square brackets", words.join(", "));
-    let stages = reader.words("stages", &words, &allowed, |text| {
-        Stage::parse(text).ok_or_else(|| {
-            let hint =
-                suggest::nearest(text, words).map_or(String::new(), |word| format!(" (did you mean \"{word}\"?)"));
-            format!("holds \"{}\", which is no stage{hint}", shown(text))
-        })
-    });
-    if stages.is_empty() {
-        reader.wrong("stages", "is empty, so this sink would never be told anything", allowed);
-    }
-    kind?;
-    Some(SinkSettings { kind: SinkKind::EventLog { path: path? }, stages })
 }

@@ -4,16 +4,19 @@ use super::problem::Findings;
 use super::raw::{Raw, RawTable, kind, shown};
 use super::reader::{ABSOLUTE_PATH, Reader, absolute_path};
 use super::settings::{
-    DaemonSettings, DecideSettings, DetectSettings, DriftSettings, LogLevel, Mode, ModelSettings, Motion, OnDrift,
-    QualitySettings, Settings, ShadowSettings, StoreSettings, TrackSettings,
+    DaemonSettings, DecideSettings, DetectSettings, DriftSettings, EvidenceSettings, LogLevel, Mode, ModelSettings,
+    Motion, OnDrift, Pictures, QualitySettings, Settings, ShadowSettings, StoreSettings, TrackSettings,
 };
 use super::suggest::nearest;
-use super::{credentials, named};
+use super::{credentials, lists, named, review, sinks};
+use crate::local_time;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The sections, in the order of the shipped file. The last three hold named sections.
-const SECTIONS: [&str; 12] = [
-    "daemon", "models", "store", "detect", "quality", "track", "decide", "shadow", "drift", "lists", "cameras", "sinks",
+const SECTIONS: [&str; 14] = [
+    "daemon", "models", "store", "detect", "quality", "track", "decide", "evidence", "shadow", "drift", "review", "lists",
+    "cameras", "sinks",
 ];
 
 /// `sun_path` of a Unix socket address holds 108 bytes with its final zero.
@@ -25,16 +28,18 @@ pub(super) fn settings(raw: &Raw<'_>, findings: &mut Findings) -> Settings {
     let daemon = read(raw, findings, "daemon", daemon);
     let detect = read(raw, findings, "detect", detect);
     let decide = read(raw, findings, "decide", decide);
-    let lists = named::lists(raw, findings);
+    let lists = lists::lists(raw, findings);
     Settings {
         models: read(raw, findings, "models", models),
         store: read(raw, findings, "store", |reader| store(reader, &daemon)),
         quality: read(raw, findings, "quality", quality),
         track: read(raw, findings, "track", track),
+        evidence: read(raw, findings, "evidence", evidence),
         shadow: read(raw, findings, "shadow", shadow),
         drift: read(raw, findings, "drift", drift),
+        review: read(raw, findings, "review", review::review),
         cameras: named::cameras(raw, findings, &detect, decide.mode),
-        sinks: named::sinks(raw, findings),
+        sinks: sinks::sinks(raw, findings),
         daemon,
         detect,
         decide,
@@ -106,6 +111,20 @@ fn daemon(reader: &mut Reader<'_, '_>) -> DaemonSettings {
         view_groups: reader.words("view-groups", &["sekisho"], GROUPS, group),
         review_groups: reader.words("review-groups", &["sekisho-review"], GROUPS, group),
         admin_groups: reader.words("admin-groups", &["sekisho-admin"], GROUPS, group),
+        time_zone: reader
+            .checked("time-zone", Some(SYSTEM_ZONE), ZONES, time_zone)
+            .unwrap_or_else(|| SYSTEM_ZONE.to_owned()),
+    }
+}
+
+/// The zone the machine is set to.
+pub(super) const SYSTEM_ZONE: &str = "system";
+const ZONES: &str = "allowed is \"system\" or a name such as \"Asia/Tokyo\" or \"Europe/Berlin\"";
+
+fn time_zone(text: &str) -> Result<String, String> {
+    match local_time::zone(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err(format!("\"{}\" is no time zone", shown(text))),
     }
 }
 
@@ -198,6 +217,20 @@ fn track(reader: &mut Reader<'_, '_>) -> TrackSettings {
 /// The words for what candidates come to.
 pub(super) const MODES: [(&str, Mode); 2] = [("live", Mode::Live), ("shadow", Mode::Shadow)];
 
+fn evidence(reader: &mut Reader<'_, '_>) -> EvidenceSettings {
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    EvidenceSettings {
+        pictures: reader.choice("pictures", &[("none", Pictures::None), ("faces", Pictures::Faces)], Pictures::Faces),
+        // A track gives five at its candidate and five at its confirmation.
+        pictures_max: reader.number("pictures-max", (1, 32), 8),
+        // A week of faces that nobody vouched for, a month of rejected ones, a year of confirmed ones: who wants to keep
+        // pictures longer than that keeps them elsewhere, and says on which grounds.
+        keep_unconfirmed: hours(reader.number("keep-unconfirmed-h", (1, 168), 24)),
+        keep_rejected: hours(reader.number("keep-rejected-h", (1, 720), 24)),
+        keep_confirmed: hours(24 * reader.number("keep-days", (1, 366), 30)),
+    }
+}
+
 fn shadow(reader: &mut Reader<'_, '_>) -> ShadowSettings {
     ShadowSettings {
         enabled: reader.flag("enabled", true),
@@ -214,6 +247,7 @@ fn drift(reader: &mut Reader<'_, '_>) -> DriftSettings {
         window_tracks: reader.number("window-tracks", (100, 100_000), 500),
         rejected_borne: reader.number("rejected-per-mille", (1.0, 900.0), 200.0) / 1000.0,
         old_after_days: reader.number("old-after-days", (30, 3660), 365),
+        suspend_rejected: reader.number("suspend-rejected-per-mille", (1.0, 900.0), 300.0) / 1000.0,
     }
 }
 

@@ -290,18 +290,38 @@ impl<'r, 't> Reader<'r, 't> {
         allowed: &str,
         check: impl Fn(&str) -> Result<T, String>,
     ) -> Vec<T> {
-        const LENGTH_MAX: usize = 64;
         self.knows(key, Some(listed(&default.iter().map(|word| quoted(word)).collect::<Vec<_>>())), allowed);
-        let fallback = || default.iter().filter_map(|word| check(word).ok()).collect();
-        let Some((line, value)) = self.find(key) else { return fallback() };
+        self.written(key, allowed, &check)
+            .unwrap_or_else(|| default.iter().filter_map(|word| check(word).ok()).collect())
+    }
+
+    /// As [`words`](Self::words) without a default: `None` when the file does not say.
+    pub(super) fn words_or<T: PartialEq>(
+        &mut self,
+        key: &'static str,
+        allowed: &str,
+        check: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
+        self.knows(key, None, allowed);
+        self.written(key, allowed, &check)
+    }
+
+    fn written<T: PartialEq>(
+        &mut self,
+        key: &'static str,
+        allowed: &str,
+        check: &impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
+        const LENGTH_MAX: usize = 64;
+        let (line, value) = self.find(key)?;
         let Some(items) = value.get_ref().as_array() else {
             self.findings.problem((line, &self.name, key), format!("is {}", kind(value.get_ref())), allowed);
-            return fallback();
+            return None;
         };
         let (mut words, mut all_good) = (Vec::new(), true);
         for item in items.iter() {
             let line = self.raw.line(&item.span());
-            let problem = match item.get_ref().as_str().map(&check) {
+            let problem = match item.get_ref().as_str().map(check) {
                 None => format!("holds {}", kind(item.get_ref())),
                 Some(Err(wrong)) => wrong,
                 Some(Ok(word)) if words.contains(&word) => "names the same thing twice".to_owned(),
@@ -314,7 +334,41 @@ impl<'r, 't> Reader<'r, 't> {
             all_good = false;
             self.findings.problem((line, &self.name, key), problem, allowed);
         }
-        if all_good { words } else { fallback() }
+        all_good.then_some(words)
+    }
+
+    /// The sections below this one that stand under `key`, each with its name and line.
+    pub(super) fn subsections(&mut self, key: &'static str) -> Vec<(String, usize, &'r RawTable<'t>)> {
+        self.asked.push(key);
+        let Some((line, value)) = self
+            .table
+            .and_then(|table| table.get_key_value(key))
+            .map(|(found, value)| (self.raw.line(&found.span()), value))
+        else {
+            return Vec::new();
+        };
+        let hint = format!("write a section of its own: [{}.{key}.NAME]", self.name);
+        let Some(group) = value.get_ref().as_table() else {
+            self.findings.problem((line, &self.name, key), format!("is {}", kind(value.get_ref())), hint);
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        for (name, value) in group {
+            let line = self.raw.line(&name.span());
+            match value.get_ref().as_table() {
+                Some(table) => found.push((name.get_ref().to_string(), line, table)),
+                None => {
+                    let wrong = format!("{} is {}", shown(name.get_ref()), kind(value.get_ref()));
+                    self.findings.problem((line, &self.name, key), wrong, hint.clone());
+                }
+            }
+        }
+        found
+    }
+
+    /// What was found wrong so far, for a reader of a section below this one.
+    pub(super) const fn findings(&mut self) -> (&'r Raw<'t>, &mut Findings) {
+        (self.raw, self.findings)
     }
 
     /// Every key that nobody asked for is an error; the last call on a reader.

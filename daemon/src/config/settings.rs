@@ -1,13 +1,14 @@
 //! Second stage: what is meant. Plain checked values; whoever holds a [`Settings`] checks nothing again. No secret is
 //! ever in here, only the names of credentials.
 
+pub use super::review::ReviewSettings;
+pub use super::sink_settings::{SinkKind, SinkName, SinkSettings};
 use sekisho_camera::source::Source;
+use sekisho_logic::hours::Hours;
 use sekisho_logic::id::{CameraId, ListId};
 use sekisho_logic::policy::ConfirmBy;
 pub use sekisho_logic::policy::{Mode, OnDrift, Purpose};
-use sekisho_logic::record::Stage;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,10 +29,14 @@ pub struct Settings {
     pub track: TrackSettings,
     /// `[decide]`
     pub decide: DecideSettings,
+    /// `[evidence]`
+    pub evidence: EvidenceSettings,
     /// `[shadow]`
     pub shadow: ShadowSettings,
     /// `[drift]`
     pub drift: DriftSettings,
+    /// `[review]`
+    pub review: ReviewSettings,
     /// `[lists.NAME]`; `staff` and `watch` are always there.
     pub lists: BTreeMap<ListId, ListSettings>,
     /// `[cameras.NAME]`
@@ -59,6 +64,8 @@ pub struct DaemonSettings {
     pub review_groups: Vec<String>,
     /// Unix groups that may do everything.
     pub admin_groups: Vec<String>,
+    /// The zone of schedules and quiet hours: `system`, or a name of the time-zone database.
+    pub time_zone: String,
 }
 
 /// How much is logged.
@@ -197,6 +204,30 @@ pub struct DecideSettings {
     pub candidate_expires: Duration,
 }
 
+/// What is kept of an alert for the people who review it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvidenceSettings {
+    /// What is kept.
+    pub pictures: Pictures,
+    /// Pictures an alert has at the most.
+    pub pictures_max: u32,
+    /// How long, while nobody confirmed or rejected the alert.
+    pub keep_unconfirmed: Duration,
+    /// How long after a rejection.
+    pub keep_rejected: Duration,
+    /// How long after people confirmed it.
+    pub keep_confirmed: Duration,
+}
+
+/// What is kept of an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pictures {
+    /// Nothing.
+    None,
+    /// The best few faces of its track.
+    Faces,
+}
+
 /// Counting strangers' scores.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShadowSettings {
@@ -217,6 +248,8 @@ pub struct DriftSettings {
     pub rejected_borne: f64,
     /// A calibration older than this is called old.
     pub old_after_days: u32,
+    /// Share of one person's or one camera's voted alerts that may be rejected, 0..1 (the file says per mille).
+    pub suspend_rejected: f64,
 }
 
 /// One list of people and its policy.
@@ -224,12 +257,29 @@ pub struct DriftSettings {
 pub struct ListSettings {
     /// What being recognised means.
     pub purpose: Purpose,
-    /// Who turns a machine-confirmed alert into a confirmed one.
-    pub confirm: ConfirmBy,
-    /// How long an alert waits for votes.
-    pub vote_expires: Duration,
     /// Share of strangers' tracks that may become a candidate of this list, 0..1; `None`: the general rate is in force.
     pub own_fpir: Option<f64>,
+    /// What it asks for at every camera that says nothing else.
+    pub rules: ListRules,
+    /// What it asks for at one camera.
+    pub at: BTreeMap<CameraId, ListRules>,
+}
+
+/// What a list asks for before an alert is confirmed, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListRules {
+    /// Who turns a machine-confirmed alert into a confirmed one.
+    pub confirm: ConfirmBy,
+    /// Distinct people who must agree; 0 when the machine confirms.
+    pub votes: u32,
+    /// How long an alert waits for votes.
+    pub vote_expires: Duration,
+    /// After an alert, the next one for the same person and camera waits this long.
+    pub cool_down: Duration,
+    /// When the list is matched at all, in local time.
+    pub schedule: Hours,
+    /// When sinks that keep quiet are not told, in local time.
+    pub quiet: Hours,
 }
 
 /// One camera, with the general settings already filled in.
@@ -251,47 +301,4 @@ pub struct CameraSettings {
     pub analysed_fps: f64,
     /// Smallest face that is compared, in source pixels between the eyes.
     pub min_inter_eye_px: f32,
-}
-
-/// One receiver of alert events.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SinkSettings {
-    /// Where events go.
-    pub kind: SinkKind,
-    /// The stages it is told of; at least one.
-    pub stages: Vec<Stage>,
-}
-
-/// Where events go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SinkKind {
-    /// A file, one JSON object a line.
-    EventLog {
-        /// The file; absolute.
-        path: PathBuf,
-    },
-}
-
-/// A sink, as named in the configuration (`[sinks.door-log]`). Same letters as a camera's name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SinkName(String);
-
-impl SinkName {
-    /// Checks and wraps a name; `None` when no camera could be called so.
-    #[must_use]
-    pub fn try_new(text: &str) -> Option<Self> {
-        CameraId::try_new(text).ok().map(|_| Self(text.to_owned()))
-    }
-
-    /// The name as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for SinkName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }

@@ -44,9 +44,9 @@ fn an_empty_file_means_the_defaults() {
     assert_eq!(settings.store.database, PathBuf::from("/var/lib/sekisho/sekisho.db"));
     assert_eq!(settings.store.key_file, PathBuf::from("/var/lib/sekisho/store.key"));
     assert!((settings.decide.target_fpir - 0.001).abs() < 1e-12);
-    assert_eq!(settings.lists[&list("staff")].confirm, ConfirmBy::Machine);
+    assert_eq!(settings.lists[&list("staff")].rules.confirm, ConfirmBy::Machine);
     assert_eq!(settings.lists[&list("staff")].purpose, Purpose::EntryLog);
-    assert_eq!(settings.lists[&list("watch")].confirm, ConfirmBy::Human);
+    assert_eq!(settings.lists[&list("watch")].rules.confirm, ConfirmBy::Human);
     assert_eq!(settings.lists.len(), 2);
     assert!(settings.cameras.is_empty() && settings.sinks.is_empty());
 }
@@ -70,7 +70,7 @@ fn every_kind_of_value_is_read() {
     assert_eq!(settings.decide.looks, [2, 4]);
     assert_eq!(settings.decide.visit_gap, Duration::from_secs(90));
     let banned = &settings.lists[&list("banned")];
-    assert_eq!((banned.confirm, banned.purpose), (ConfirmBy::TwoPerson, Purpose::Watch));
+    assert_eq!((banned.rules.confirm, banned.purpose), (ConfirmBy::TwoPerson, Purpose::Watch));
     assert!((banned.own_fpir.expect("its own") - 0.0002).abs() < 1e-12);
     let gate = &settings.cameras[&camera("gate")];
     assert!(matches!(&gate.source, Source::Rtsp { url, transport: Transport::Udp, credential: None }
@@ -81,8 +81,8 @@ fn every_kind_of_value_is_read() {
     assert!(!clip.enabled && (clip.analysed_fps - 2.5).abs() < 1e-9);
     assert!(matches!(clip.source, Source::Clip { pace: Pace::AsFastAsPossible, repeat: Repeat::Forever, .. }));
     let sink = &settings.sinks[&SinkName::try_new("log").expect("a name")];
-    assert_eq!(sink.stages, [Stage::Confirmed]);
-    assert_eq!(sink.kind, SinkKind::EventLog { path: "/var/log/sekisho/e.ndjson".into() });
+    assert_eq!(sink.filter.stages, [Stage::Confirmed]);
+    assert!(matches!(&sink.kind, SinkKind::EventLog(log) if log.path == Path::new("/var/log/sekisho/e.ndjson")));
 }
 
 #[test]
@@ -323,9 +323,8 @@ fn a_camera_is_in_shadow_mode_by_itself_or_with_all_others() {
 fn other_value(key: &KeyInfo) -> Option<String> {
     let default = key.default.as_deref()?;
     Some(match key.key {
-        "state-dir" | "socket" | "credentials-dir" | "manifest" | "dir" | "onnxruntime" | "key-file" | "path" => {
-            "\"/other\"".to_owned()
-        }
+        "state-dir" | "socket" | "credentials-dir" | "manifest" | "dir" | "onnxruntime" | "key-file" | "path"
+        | "certificate" => "\"/other\"".to_owned(),
         "view-groups" | "review-groups" | "admin-groups" => "[]".to_owned(),
         "vision-workers" => "7".to_owned(),
         "detector" | "embedder" | "key-credential" => "\"other\"".to_owned(),
@@ -335,8 +334,12 @@ fn other_value(key: &KeyInfo) -> Option<String> {
         "confirm" => "\"two-person\"".to_owned(),
         "log-level" => "\"trace\"".to_owned(),
         "mode" => "\"shadow\"".to_owned(),
+        "pictures" => "\"none\"".to_owned(),
         "on-drift" => "\"warn\"".to_owned(),
         "enabled" => "false".to_owned(),
+        "listen" => "\"127.0.0.1:1\"".to_owned(),
+        "tls" => "\"on\"".to_owned(),
+        "names" => "[\"a.example\"]".to_owned(),
         "false-candidates-per-camera-day" => "0.5".to_owned(),
         _ => default.parse::<f64>().ok().map(|number| {
             let other = if number < 0.0 { number - 1.0 } else { number + number / 50.0 };
@@ -358,12 +361,17 @@ fn every_key_acts_and_a_reload_says_how() {
             ("lists.staff", "vote-expires-s") => text.push_str("confirm = \"human\"\n"),
             // Above the default of withdraw-llr-max's floor and of 64 faces there is nothing; go the other way.
             ("detect", "max-faces-per-frame") => text = text.replace("42", "22"),
+            ("review", "key-file") => text.push_str("certificate = \"/other.pem\"\n"),
             ("decide", "withdraw-llr-max") => text = text.replace("0.0", "1.0"),
             _ => {}
         }
         let plan = diff(&Settings::default(), &good(&text));
         assert!(!plan.is_empty(), "{text}");
-        let once = ["daemon", "models", "store"].contains(&key.section.as_str()) && !key.key.ends_with("-groups");
+        let once = match key.section.as_str() {
+            "daemon" | "models" | "store" => !key.key.ends_with("-groups"),
+            "review" => ["enabled", "listen", "tls"].contains(&key.key),
+            _ => false,
+        };
         let named = format!("{}.{}", key.section, key.key);
         assert_eq!(plan.restart.contains(&named.as_str()), once, "{text} {plan:?}");
         tried += 1;
@@ -424,5 +432,39 @@ proptest! {
     fn deep_nesting_is_refused_not_followed(depth in 1_usize..3000, open in "[\\[{]") {
         survives(format!("[detect]\nmotion = {}", open.repeat(depth)).as_bytes());
         survives(format!("{}x = 1", "a.".repeat(depth)).as_bytes());
+    }
+}
+
+#[test]
+fn a_list_asks_for_something_else_at_one_camera() {
+    let text = "[lists.banned]\nconfirm = \"two-person\"\nvotes = 3\nschedule = [\"mon-fri 07:00-19:00\"]\n\
+                [lists.banned.at.gate]\nconfirm = \"human\"\nquiet-hours = [\"22:00-06:00\"]\n\
+                [cameras.gate]\nsource = \"file:///a.mp4\"\nlists = [\"banned\"]\n";
+    let settings = parse(Path::new("test.toml"), text).unwrap_or_else(|problems| panic!("{problems}"));
+    let banned = &settings.lists[&list("banned")];
+    assert_eq!((banned.rules.votes, banned.at.len()), (3, 1));
+    let gate = banned.at.values().next().expect("one");
+    assert_eq!((gate.confirm, gate.votes), (ConfirmBy::Human, 1));
+    assert_eq!(gate.schedule, banned.rules.schedule, "what it does not say is as in the list");
+    assert_ne!(gate.quiet, banned.rules.quiet);
+}
+
+#[test]
+fn nonsense_about_lists_is_told_with_its_place() {
+    let camera = "[cameras.gate]\nsource = \"file:///a.mp4\"\n";
+    for (text, place, said) in [
+        ("[lists.watch]\nvotes = 0\n", "votes", "out of range"),
+        ("[lists.watch]\nconfirm = \"two-person\"\nvotes = 1\n", "votes", "fewer than two"),
+        ("[lists.staff]\nvotes = 1\n", "votes", "machine confirms"),
+        ("[lists.watch]\nschedule = [\"mon-fri\"]\n", "schedule", "names no hours"),
+        ("[lists.watch]\nschedule = []\n", "schedule", "never be matched"),
+        ("[lists.watch.at.gaet]\nvotes = 2\n", "lists.watch.at.gaet", "did you mean \"gate\"?"),
+        ("[lists.banned.at.gate]\nvotes = 2\n", "lists.banned.at.gate", "does not look for people"),
+        ("[lists.watch.at.gate]\nvoets = 2\n", "voets", "did you mean votes?"),
+        ("[lists.watch]\nat = 3\n", "at", "is a whole number"),
+        ("[daemon]\ntime-zone = \"Mars/Olympus\"\n", "time-zone", "no time zone"),
+    ] {
+        let problems = parse(Path::new("test.toml"), &format!("{text}{camera}")).expect_err(text).to_string();
+        assert!(problems.contains(place) && problems.contains(said), "{text}: {problems}");
     }
 }

@@ -33,10 +33,18 @@ impl Folder {
     /// # Errors
     /// [`Failure::No`] naming the file.
     pub fn write(&self, name: &str, text: &str) -> Result<PathBuf, Failure> {
+        self.write_bytes(name, text.as_bytes())
+    }
+
+    /// As [`write`](Self::write), for what is no text.
+    ///
+    /// # Errors
+    /// As `write`.
+    pub fn write_bytes(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, Failure> {
         let (path, fresh) = (self.0.join(name), self.0.join(format!(".{name}.{}", std::process::id())));
         let write = || -> io::Result<()> {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
-            file.write_all(text.as_bytes())?;
+            file.write_all(bytes)?;
             file.sync_all()?;
             std::fs::rename(&fresh, &path)
         };

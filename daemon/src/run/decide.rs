@@ -4,6 +4,8 @@
 //! events the store cannot take at the moment stay here, in order, in a bounded queue.
 
 use super::counter::Counter;
+use super::suspension::Desk;
+use crate::evidence::recorder::PictureQueue;
 use crate::notify::{Beat, Pulse};
 use crate::status::board::{Board, DecideView, InForceView};
 use crate::status::wire;
@@ -14,6 +16,7 @@ use sekisho_logic::gallery::Gallery;
 use sekisho_logic::id::CameraId;
 use sekisho_logic::policy::{Policy, Standing};
 use sekisho_logic::record::{AlertEvent, AlertId, AlertRecord};
+use sekisho_logic::suspension::{Subject, Suspension};
 use sekisho_logic::thresholds;
 use sekisho_logic::time::{Clock, Mono};
 use sekisho_logic::watcher::{Action, Watcher};
@@ -61,6 +64,15 @@ pub enum Order {
         /// Where the answer goes.
         reply: oneshot::Sender<Result<AlertEvent, String>>,
     },
+    /// Somebody lifts a suspension. The answer is whether there was one.
+    Lift {
+        /// Of whom.
+        subject: Subject,
+        /// Who lifts it, as the daemon authenticated them.
+        actor: String,
+        /// Where the answer goes.
+        reply: oneshot::Sender<bool>,
+    },
     /// Write down what there is and end.
     Stop,
 }
@@ -78,6 +90,8 @@ pub trait Journal: Send {
 pub struct DecideLoop<J> {
     /// The state.
     pub watcher: Watcher,
+    /// Where suspensions are noted and told.
+    pub desk: Desk,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// What to do.
@@ -94,13 +108,16 @@ pub struct DecideLoop<J> {
     pub watchdog: Option<Duration>,
     /// Where counts of strangers go.
     pub counter: Arc<Counter>,
+    /// Where pictures of alerts go.
+    pub pictures: PictureQueue,
 }
 
 impl<J: Journal> DecideLoop<J> {
     /// Runs until told to stop or nobody is left to give orders.
-    pub fn run(mut self, open: Vec<(AlertRecord, u32)>) {
+    pub fn run(mut self, open: Vec<(AlertRecord, u32)>, suspended: Vec<Suspension>) {
         let beat = self.pulse.register("decide", self.clock.now().mono);
         let mut held = Held { in_force: self.in_force(), ..Held::default() };
+        self.watcher.restore_suspensions(suspended);
         let actions = self.watcher.restore(self.clock.now(), open);
         self.act(actions, &mut held);
         let mut last_tick = Mono::default();
@@ -174,6 +191,15 @@ impl<J: Journal> DecideLoop<J> {
                 let _gone = reply.send(answer);
                 voted.unwrap_or_default()
             }
+            Order::Lift { subject, actor, reply } => {
+                let lifted = self.watcher.lift(&subject);
+                if lifted {
+                    self.desk.lifted(&subject, &actor, now.wall);
+                }
+                // A client that went away does not take it back.
+                let _gone = reply.send(lifted);
+                Vec::new()
+            }
             Order::Stop => Vec::new(),
         };
         self.act(actions, held);
@@ -203,7 +229,9 @@ impl<J: Journal> DecideLoop<J> {
                     let _listeners = self.verdicts.send(wire::verdict(&verdict).to_string().into());
                 }
                 Action::CandidateDelay(_, delay) => self.board.note_delay(delay),
-                Action::AskSecond(_) | Action::Evidence(_) | Action::Suspended(_) => {}
+                Action::Suspended(one) => self.desk.suspended(one),
+                Action::Evidence(look) => self.pictures.put(look),
+                Action::AskSecond(_) => {}
             }
         }
     }
@@ -223,6 +251,8 @@ impl<J: Journal> DecideLoop<J> {
         self.board.pin(DecideView {
             open: self.watcher.open_alerts().cloned().collect(),
             tracks: self.watcher.live_tracks().collect(),
+            suspensions: self.watcher.suspensions().cloned().collect(),
+            held_back_total: self.watcher.held_back_total(),
             gallery_people: gallery.members().len(),
             gallery_revision: gallery.revision(),
             overflow_total: self.watcher.overflow_total(),

@@ -1,18 +1,19 @@
-//! From the deciding loop to the store thread: which sinks hear of which stage.
+//! From the deciding loop to the store thread: which sinks hear of which event.
 
 use super::decide::Journal;
 use crate::config::Settings;
-use sekisho_logic::record::{AlertEvent, Cause, Stage};
+use crate::config::sink_settings::SinkFilter;
+use sekisho_logic::record::{AlertEvent, Cause};
 use sekisho_store::{Append, StoreHandle};
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// Sinks and the stages they subscribe to; replaced by a reload.
-pub type Subscriptions = Arc<RwLock<Vec<(String, Vec<Stage>)>>>;
+/// Sinks and what they are told of; replaced by a reload.
+pub type Subscriptions = Arc<RwLock<Vec<(String, SinkFilter)>>>;
 
 /// The subscriptions the settings mean.
 #[must_use]
-pub fn subscriptions(settings: &Settings) -> Vec<(String, Vec<Stage>)> {
-    settings.sinks.iter().map(|(name, sink)| (name.to_string(), sink.stages.clone())).collect()
+pub fn subscriptions(settings: &Settings) -> Vec<(String, SinkFilter)> {
+    settings.sinks.iter().map(|(name, sink)| (name.to_string(), sink.filter.clone())).collect()
 }
 
 /// The store thread as a journal.
@@ -29,7 +30,7 @@ impl Journal for StoreJournal {
         let mut events = events.into_iter();
         while let Some(event) = events.next() {
             let subscriptions = self.subscriptions.read().unwrap_or_else(PoisonError::into_inner);
-            let wanted = subscriptions.iter().filter(|(_, stages)| stages.contains(&event.after.stage));
+            let wanted = subscriptions.iter().filter(|(_, filter)| filter.wants(&event.after));
             let sinks = wanted.map(|(name, _)| name.clone()).collect();
             drop(subscriptions);
             let append = Append { actor: actor(&event), sinks, event: event.clone() };

@@ -1,8 +1,8 @@
 //! The daemon put together and taken apart again.
 //!
 //! ```text
-//! start:  networks proven -> store open -> gallery, calibration -> decide, vision, sinks, socket -> cameras -> READY
-//! stop:   cameras, vision -> decide -> gallery watch, calibration keeper -> sinks -> socket -> store -> networks
+//! start:  networks proven -> store open -> gallery, calibration -> decide, evidence, vision, sinks, socket -> cameras -> READY
+//! stop:   cameras, vision -> decide -> evidence, gallery watch, calibration keeper -> sinks -> socket -> store -> networks
 //! ```
 //!
 //! Each arrow of the stop waits for what was before it, so that whatever a camera still showed is decided, and whatever
@@ -16,15 +16,17 @@ pub mod journal;
 pub mod keeper;
 pub mod look;
 pub mod reload;
+pub mod sinks;
 mod start;
+pub mod suspension;
 pub mod vision;
 
 use crate::clock::SystemClock;
 use crate::cmd::Failure;
 use crate::config::Settings;
-use crate::config::settings::SinkKind;
+use crate::evidence::recorder;
 use crate::notify::{self, Pulse};
-use crate::sink::event_log::EventLog;
+use crate::sink::outlet::CamerasUp;
 use crate::site;
 use crate::status::access::AccessRules;
 use crate::status::board::Board;
@@ -37,17 +39,19 @@ use decide::Order;
 use fleet::Fleet;
 use journal::{StoreJournal, Subscriptions};
 use sd_notify::NotifyState;
+use sekisho_camera::status::{CameraState, CameraStatus};
 use sekisho_logic::time::Clock;
 use sekisho_logic::watcher::Watcher;
 use sekisho_store::{CommittedEvent, InstanceLock, StoreHandle, StoreThread, WorkerSettings};
+use sinks::{Roster, Sinks};
 use start::{Proven, Shared, Stoppable};
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use suspension::Desk;
 use tokio::sync::{broadcast, watch};
 
 /// Events a slow listener may be behind before it is told that it missed some.
@@ -70,59 +74,14 @@ pub struct Daemon {
     access: watch::Sender<AccessRules>,
     stop_socket: watch::Sender<bool>,
     sinks: Sinks,
-    pulse: Arc<Pulse>,
     decide: JoinHandle<()>,
+    recorder: JoinHandle<()>,
     gallery: Stoppable,
     keeper: Stoppable,
     traffic: keeper::SharedTraffic,
     in_force: Arc<RwLock<Settings>>,
     app: App,
     _lock: InstanceLock,
-}
-
-type Wakers = Arc<RwLock<BTreeMap<String, Box<dyn Fn() + Send + Sync>>>>;
-
-struct Sinks {
-    running: BTreeMap<String, EventLog>,
-    wakers: Wakers,
-}
-
-impl Sinks {
-    fn start(
-        &mut self,
-        settings: &Settings,
-        store: &StoreHandle,
-        clock: &Arc<dyn Clock>,
-        pulse: &Pulse,
-    ) -> Result<(), Failure> {
-        for (name, sink) in &settings.sinks {
-            let name = name.as_str();
-            if self.running.contains_key(name) {
-                continue;
-            }
-            let SinkKind::EventLog { path } = &sink.kind;
-            let beat = pulse.register(&format!("sink-{name}"), clock.now().mono);
-            let log = EventLog::spawn(name, path, store.clone(), Arc::clone(clock), beat)
-                .map_err(|error| Failure::No(format!("sink {name}: no thread: {error}")))?;
-            let waker = Box::new(log.waker());
-            self.wakers.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), waker);
-            self.running.insert(name.to_owned(), log);
-        }
-        Ok(())
-    }
-
-    fn stop(&mut self, name: &str) {
-        self.wakers.write().unwrap_or_else(PoisonError::into_inner).remove(name);
-        if let Some(sink) = self.running.remove(name) {
-            sink.stop();
-        }
-    }
-
-    fn stop_all(&mut self) {
-        for name in self.running.keys().cloned().collect::<Vec<_>>() {
-            self.stop(&name);
-        }
-    }
 }
 
 /// Groups from the settings.
@@ -136,16 +95,21 @@ fn access_rules(settings: &Settings) -> AccessRules {
 }
 
 /// Committed events go to listeners and wake the sinks. Called on the store thread, so it must not wait.
-fn announce(alerts: broadcast::Sender<Arc<str>>, wakers: Wakers) -> impl FnMut(Vec<CommittedEvent>) + Send {
+fn announce(alerts: broadcast::Sender<Arc<str>>, roster: Roster) -> impl FnMut(Vec<CommittedEvent>) + Send {
     move |committed| {
         for event in &committed {
             // Nobody listening is the normal case.
             let _listeners = alerts.send(wire::event(&event.event).to_string().into());
         }
-        for wake in wakers.read().unwrap_or_else(PoisonError::into_inner).values() {
-            wake();
-        }
+        roster.wake_all();
     }
+}
+
+/// Which cameras stream, for sinks that show it.
+fn cameras_up(fleet: &Arc<Fleet>) -> CamerasUp {
+    let fleet = Arc::clone(fleet);
+    let up = |status: CameraStatus| matches!(status.state, CameraState::Streaming | CameraState::Degraded);
+    Arc::new(move || fleet.statuses().into_iter().map(|(id, status)| (id, up(status))).collect())
 }
 
 /// What status reads from.
@@ -156,14 +120,16 @@ fn sources(
     fleet: &Arc<Fleet>,
     store: &StoreHandle,
     counts: &Arc<SocketCounts>,
+    roster: &Roster,
 ) -> Sources {
-    let (fleet, store) = (Arc::clone(fleet), store.clone());
+    let (fleet, store, roster) = (Arc::clone(fleet), store.clone(), roster.clone());
     Sources {
         facts,
         board: Arc::clone(board),
         clock: Arc::clone(clock),
         cameras: Box::new(move || fleet.statuses()),
         store: Box::new(move || store.health()),
+        sinks: Box::new(move || roster.views()),
         socket: Arc::clone(counts),
     }
 }
@@ -178,12 +144,10 @@ impl Daemon {
         let proven = Proven::prove(&settings, clock.now())?;
         let (board, pulse) = (Arc::new(Board::default()), Arc::new(Pulse::default()));
         let (alerts, verdicts) = (broadcast::channel(BACKLOG_MAX).0, broadcast::channel(BACKLOG_MAX).0);
-        let wakers = Wakers::default();
-        let committed = announce(alerts.clone(), Arc::clone(&wakers));
+        let roster = Roster::default();
+        let committed = announce(alerts.clone(), roster.clone());
         let store = StoreThread::spawn(proven.store, Arc::clone(&clock), WorkerSettings::default(), committed)
             .map_err(|error| Failure::No(format!("no thread for the store: {error}")))?;
-        let mut sinks = Sinks { running: BTreeMap::new(), wakers };
-        sinks.start(&settings, &store, &clock, &pulse)?;
 
         let (orders, inbox) = sync_channel(decide::ORDERS_MAX);
         let subscriptions = Subscriptions::new(RwLock::new(journal::subscriptions(&settings)));
@@ -204,15 +168,21 @@ impl Daemon {
             proven.run,
         );
         let journal = StoreJournal { store: store.clone(), subscriptions: Arc::clone(&subscriptions) };
-        let decide = shared.decide(watcher, journal, inbox, proven.open)?;
+        let desk = Desk { store: store.clone(), events: alerts.clone() };
+        let (pictures, looks) = recorder::queue(&board);
+        let decide = shared.decide(watcher, journal, (desk, pictures), inbox, (proven.open, proven.suspended))?;
         let gallery = shared.gallery(proven.network, proven.gallery_version, proven.gallery)?;
         let (in_force, traffic) = (Arc::new(RwLock::new(settings.clone())), keeper::SharedTraffic::default());
+        let recorder = shared.recorder(looks, &in_force)?;
         board.pin_calibration(keeper::view(&proven.calibration, &settings, clock.now().wall));
         let keeper = shared.keeper(proven.places, proven.calibration, &in_force, &traffic, &alerts)?;
         let fleet = Arc::new(Fleet::new(shared.workers(proven.eyes)?, Arc::clone(&clock)));
+        let mut sinks =
+            Sinks::new(roster.clone(), store.clone(), Arc::clone(&clock), Arc::clone(&pulse), cameras_up(&fleet));
+        sinks.follow(&settings)?;
         let counts = Arc::new(SocketCounts::default());
-        let sources = Arc::new(sources(proven.facts, &board, &clock, &fleet, &store, &counts));
-        let app = App { sources, alerts, verdicts, orders: orders.clone(), store: store.clone() };
+        let sources = Arc::new(sources(proven.facts, &board, &clock, &fleet, &store, &counts, &roster));
+        let app = App { sources, alerts, verdicts, orders: orders.clone(), store: store.clone(), sinks: roster };
         let (access, rules) = watch::channel(access_rules(&settings));
         let (stop_socket, stop) = watch::channel(false);
         tokio::spawn(server::serve(proven.listener, router(app.clone()), rules, counts, stop));
@@ -226,8 +196,8 @@ impl Daemon {
             access,
             stop_socket,
             sinks,
-            pulse,
             decide,
+            recorder,
             gallery,
             keeper,
             traffic,
@@ -264,6 +234,9 @@ impl Daemon {
         let _gone = self.orders.send(Order::Stop);
         if self.decide.join().is_err() {
             tracing::error!("the deciding loop panicked");
+        }
+        if self.recorder.join().is_err() {
+            tracing::error!("the evidence thread panicked");
         }
         for (name, (stop, thread)) in [("gallery", self.gallery), ("calibration", self.keeper)] {
             stop.store(true, Ordering::Relaxed);

@@ -39,11 +39,9 @@ impl Daemon {
             self.access.send_replace(access_rules(&new));
         }
         self.apply_cameras(&plan, &new);
-        for name in plan.sinks_removed.iter().chain(&plan.sinks_changed) {
-            self.sinks.stop(name.as_str());
-        }
+        // First who is told, then who tells: a sink that is gone gets nothing new, and a new one nothing before it is there.
         *self.subscriptions.write().unwrap_or_else(PoisonError::into_inner) = journal::subscriptions(&new);
-        if let Err(error) = self.sinks.start(&new, &self.store, &self.clock, &self.pulse) {
+        if let Err(error) = self.sinks.follow(&new) {
             tracing::error!("reload: {error}");
         }
         self.settings = new;

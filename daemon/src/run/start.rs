@@ -6,9 +6,11 @@ use super::fleet::WorkerHandle;
 use super::gallery::GalleryWatch;
 use super::journal::StoreJournal;
 use super::keeper::{Keeper, SharedTraffic};
+use super::suspension::Desk;
 use super::vision::VisionWorker;
 use crate::cmd::Failure;
 use crate::config::Settings;
+use crate::evidence::recorder::{PictureQueue, Recorder};
 use crate::eyes::{Loaded, OpenEyes};
 use crate::notify::{self, Pulse};
 use crate::site::{self, CalibrationPlaces, ChosenCalibration};
@@ -18,8 +20,9 @@ use crate::status::view::Facts;
 use sekisho_camera::slot::Signal;
 use sekisho_logic::gallery::Gallery;
 use sekisho_logic::record::AlertRecord;
+use sekisho_logic::suspension::Suspension;
 use sekisho_logic::time::{Clock, Now};
-use sekisho_logic::watcher::Watcher;
+use sekisho_logic::watcher::{SecondLook, Watcher};
 use sekisho_store::{InstanceLock, LastRun, OpenAlert, RunInfo, Store, StoreHandle};
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -40,6 +43,7 @@ pub(super) struct Proven {
     pub(super) gallery: Arc<Gallery>,
     pub(super) gallery_version: i64,
     pub(super) open: Vec<(AlertRecord, u32)>,
+    pub(super) suspended: Vec<Suspension>,
     pub(super) facts: Facts,
     pub(super) run: u32,
 }
@@ -61,6 +65,7 @@ impl Proven {
         let gallery_version = rows.version;
         let gallery = Arc::new(site::matcher_gallery(rows, &digest)?);
         let open = store.open_alerts().map_err(Failure::no)?;
+        let suspended = store.suspensions().map_err(Failure::no)?;
         let facts = Facts { started, models: loaded.about() };
         let clock_part = u32::try_from(started.wall.0.rem_euclid(0x0100_0000)).unwrap_or_default();
         Ok(Self {
@@ -74,6 +79,7 @@ impl Proven {
             gallery,
             gallery_version,
             open: open.into_iter().map(|OpenAlert { record, sequence }| (record, sequence)).collect(),
+            suspended,
             facts,
             run: clock_part ^ std::process::id(),
         })
@@ -121,11 +127,13 @@ impl Shared<'_> {
         &self,
         watcher: Watcher,
         journal: StoreJournal,
+        (desk, pictures): (Desk, PictureQueue),
         orders: Receiver<Order>,
-        open: Vec<(AlertRecord, u32)>,
+        (open, suspended): (Vec<(AlertRecord, u32)>, Vec<Suspension>),
     ) -> Result<JoinHandle<()>, Failure> {
         let decide = DecideLoop {
             watcher,
+            desk,
             clock: Arc::clone(self.clock),
             orders,
             journal,
@@ -134,8 +142,26 @@ impl Shared<'_> {
             pulse: Arc::clone(self.pulse),
             watchdog: notify::watchdog_interval(),
             counter: Arc::clone(self.counter),
+            pictures,
         };
-        spawn("decide", move || decide.run(open))
+        spawn("decide", move || decide.run(open, suspended))
+    }
+
+    /// Starts keeping the pictures of alerts. The thread ends with the deciding loop, which holds the other end.
+    pub(super) fn recorder(
+        &self,
+        looks: Receiver<Box<SecondLook>>,
+        settings: &Arc<RwLock<Settings>>,
+    ) -> Result<JoinHandle<()>, Failure> {
+        let recorder = Recorder {
+            looks,
+            store: self.store.clone(),
+            clock: Arc::clone(self.clock),
+            settings: Arc::clone(settings),
+            board: Arc::clone(self.board),
+            beat: self.pulse.register("evidence", self.clock.now().mono),
+        };
+        spawn("evidence", move || recorder.run())
     }
 
     /// Starts following the store's gallery.

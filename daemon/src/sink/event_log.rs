@@ -2,172 +2,137 @@
 //!
 //! Lines are written and synced before the outbox is told, so a crash in between writes a line twice, under the same
 //! `id`; it never loses one.
+//!
+//! ```text
+//! events.ndjson --(grown to rotate-mib)--> events.ndjson.1 --> .2 --> ... --> .keep-files --> removed
+//! ```
+//!
+//! The file is opened anew for each batch, so one that others rotate away by name is simply made again.
 
-use crate::notify::Beat;
+use super::outlet::{Down, Outcome};
+use crate::config::sink_settings::EventLogSettings;
 use crate::status::wire;
 use sekisho_logic::record::AlertEvent;
-use sekisho_logic::time::Clock;
-use sekisho_store::{JobRefused, OutboxItem, RetryPolicy, StoreError, StoreHandle};
+use sekisho_store::OutboxItem;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
-/// Events in one write: large enough that the sync is shared, small enough that a repeat after a crash is short.
-const BATCH_MAX: u32 = 256;
-
-/// How often the outbox is looked at when nobody woke us: for retries that have become due.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// A running event log.
+/// One event log.
 #[derive(Debug)]
 pub struct EventLog {
     name: String,
-    wake: SyncSender<Wake>,
-    thread: Option<JoinHandle<()>>,
+    settings: EventLogSettings,
+    /// The file whose end was looked at.
+    seen: Option<FileId>,
+    /// A file in which a write of ours may have ended half-way, and its length before.
+    torn: Option<(FileId, u64)>,
 }
 
-#[derive(Debug)]
-enum Wake {
-    Look,
-    Stop,
-}
-
-struct Worker {
-    name: String,
-    path: PathBuf,
-    store: StoreHandle,
-    clock: Arc<dyn Clock>,
-    beat: Beat,
-    failing: bool,
-}
+/// Device and inode: a file that was rotated away is another one.
+type FileId = (u64, u64);
 
 impl EventLog {
-    /// Starts writing what the outbox holds for the sink `name`.
-    ///
-    /// # Errors
-    /// When the system gives no thread.
-    pub fn spawn(name: &str, path: &Path, store: StoreHandle, clock: Arc<dyn Clock>, beat: Beat) -> io::Result<Self> {
-        let (wake, wakes) = sync_channel(1);
-        let worker = Worker { name: name.to_owned(), path: path.to_owned(), store, clock, beat, failing: false };
-        let thread = std::thread::Builder::new().name(format!("sink-{name}")).spawn(move || worker.run(&wakes))?;
-        Ok(Self { name: name.to_owned(), wake, thread: Some(thread) })
+    /// The log that `settings` describe; it is made with the first event.
+    #[must_use]
+    pub fn new(name: &str, settings: EventLogSettings) -> Self {
+        Self { name: name.to_owned(), settings, seen: None, torn: None }
     }
 
-    /// A hand that can wake it from anywhere.
-    pub fn waker(&self) -> impl Fn() + Send + Sync + 'static {
-        let wake = self.wake.clone();
-        move || {
-            let _waiting = wake.try_send(Wake::Look);
-        }
+    /// Writes by other settings from now on. Always fits: nothing is held open.
+    pub fn change(&mut self, settings: &EventLogSettings) -> bool {
+        self.settings = settings.clone();
+        true
     }
 
-    /// Writes what there is and ends.
-    pub fn stop(mut self) {
-        // A send that fails means the thread is gone, which is what is wanted.
-        let _gone = self.wake.send(Wake::Stop);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("sink {}: its thread panicked; what it had not delivered stays in the outbox", self.name);
-        }
-    }
-}
-
-impl Worker {
-    fn run(mut self, wakes: &Receiver<Wake>) {
-        loop {
-            self.beat.beat(self.clock.now().mono);
-            while self.deliver() {
-                self.beat.beat(self.clock.now().mono);
-            }
-            match wakes.recv_timeout(LOOK_EVERY) {
-                Ok(Wake::Look) | Err(RecvTimeoutError::Timeout) => {}
-                Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => break,
-            }
-        }
-        while self.deliver() {}
-    }
-
-    /// Delivers one batch; whether there may be more.
-    fn deliver(&mut self) -> bool {
-        let (name, now) = (self.name.clone(), self.clock.now().wall);
-        let asked = self.store.call(move |store| store.pending(&name, now, &RetryPolicy::default(), BATCH_MAX));
-        let items = match flat(asked) {
-            Ok(items) if items.is_empty() => return false,
-            Ok(items) => items,
-            Err(error) => {
-                tracing::debug!("sink {}: the outbox cannot be read now: {error}", self.name);
-                return false;
-            }
-        };
-        match self.write(&items) {
-            Ok(()) => {
-                if std::mem::take(&mut self.failing) {
-                    tracing::info!("sink {}: {} takes events again", self.name, self.path.display());
+    /// Writes events and syncs the file.
+    pub fn hand_over(&mut self, items: &[OutboxItem]) -> Vec<Outcome> {
+        match self.write(items) {
+            Ok(bytes) => {
+                if self.settings.rotate_bytes > 0
+                    && bytes >= self.settings.rotate_bytes
+                    && let Err(error) = self.rotate()
+                {
+                    // Written is written; the file grows on until it can be put aside.
+                    tracing::warn!(
+                        "sink {}: {} could not be put aside: {error}; it grows on, and this is tried again",
+                        self.name,
+                        self.settings.path.display()
+                    );
                 }
-                self.mark(&items)
+                items.iter().map(|_| Outcome::Taken).collect()
             }
-            Err(error) => {
-                self.note_failure(&items, &error);
-                false
-            }
+            Err(error) => vec![Outcome::Down(Down::unreachable(format!("{}: {error}", self.settings.path.display())))],
         }
     }
 
-    fn write(&self, items: &[OutboxItem]) -> io::Result<()> {
+    /// Returns the size of the file afterwards.
+    fn write(&mut self, items: &[OutboxItem]) -> io::Result<u64> {
         let mut lines = Vec::new();
         for item in items {
             write_line(&mut lines, &item.event)?;
         }
-        // Opened anew for each batch, so that a log rotated away by name is simply made again.
-        let fresh = !self.path.exists();
-        let mut file = OpenOptions::new().create(true).append(true).mode(0o640).open(&self.path)?;
+        let path = &self.settings.path;
+        let fresh = !path.exists();
+        let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o640).open(path)?;
+        let about = file.metadata()?;
+        let this = (about.dev(), about.ino());
+        if let Some((_, length)) = self.torn.filter(|(torn, length)| *torn == this && about.len() > *length) {
+            // Cut short by a full disk: the piece of a line would spoil the next one.
+            file.set_len(length)?;
+        } else if self.seen != Some(this) && !ends_in_a_line(&mut file, about.len())? {
+            // Somebody's earlier crash. What is there stays; the line is ended.
+            lines.insert(0, b'\n');
+        }
+        self.torn = Some((this, file.metadata()?.len()));
         file.write_all(&lines)?;
         file.sync_data()?;
-        if fresh && let Some(directory) = self.path.parent() {
-            File::open(directory)?.sync_all()?;
+        if fresh {
+            sync_directory(path)?;
         }
-        Ok(())
+        (self.torn, self.seen) = (None, Some(this));
+        let length = file.metadata()?.len();
+        Ok(length)
     }
 
-    fn mark(&self, items: &[OutboxItem]) -> bool {
-        let ids: Vec<_> = items.iter().map(|item| item.event.event_id()).collect();
-        let (name, now) = (self.name.clone(), self.clock.now().wall);
-        match flat(self.store.call(move |store| store.mark_delivered(&name, &ids, now))) {
-            Ok(_) => true,
-            Err(error) => {
-                tracing::warn!(
-                    "sink {}: {} events were written but not ticked off ({error}); they will be written again",
-                    self.name,
-                    items.len()
-                );
-                false
-            }
+    /// Puts the file aside, the older ones one further, the oldest away. Begins at the far end, so that a crash in between
+    /// leaves a gap in the numbers and no file on top of another.
+    fn rotate(&self) -> io::Result<()> {
+        let path = &self.settings.path;
+        for number in (1..self.settings.keep_files).rev() {
+            rename_if_there(&numbered(path, number), &numbered(path, number + 1))?;
         }
+        rename_if_there(path, &numbered(path, 1))?;
+        sync_directory(path)
     }
+}
 
-    fn note_failure(&mut self, items: &[OutboxItem], error: &io::Error) {
-        if !std::mem::replace(&mut self.failing, true) {
-            tracing::error!(
-                "sink {}: {}: {error}; events stay in the outbox and are tried again",
-                self.name,
-                self.path.display()
-            );
-        }
-        let ids: Vec<_> = items.iter().map(|item| item.event.event_id()).collect();
-        let (name, now, why) = (self.name.clone(), self.clock.now().wall, error.to_string());
-        let noted = flat(self.store.call(move |store| {
-            ids.iter().try_for_each(|id| store.mark_failed(&name, id, &why, now, &RetryPolicy::default()).map(drop))
-        }));
-        if let Err(error) = noted {
-            tracing::debug!("sink {}: the failure could not be noted: {error}", self.name);
-        }
+fn numbered(path: &Path, number: u32) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{number}"));
+    PathBuf::from(name)
+}
+
+fn rename_if_there(from: &Path, to: &Path) -> io::Result<()> {
+    match std::fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
     }
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+}
+
+fn ends_in_a_line(file: &mut File, length: u64) -> io::Result<bool> {
+    if length == 0 {
+        return Ok(true);
+    }
+    let mut last = [0_u8];
+    file.seek(SeekFrom::Start(length - 1))?;
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
 }
 
 /// Writes an event as its line of the log; a replay writes the same.
@@ -177,9 +142,4 @@ impl Worker {
 pub fn write_line(mut to: impl io::Write, event: &AlertEvent) -> io::Result<()> {
     serde_json::to_writer(&mut to, &wire::event(event))?;
     to.write_all(b"\n")
-}
-
-/// Both ways in which the store can say no, as one sentence.
-fn flat<T>(asked: Result<Result<T, StoreError>, JobRefused>) -> Result<T, String> {
-    asked.map_err(|refused| refused.to_string())?.map_err(|error| error.to_string())
 }

@@ -2,11 +2,13 @@
 //!
 //! Everything here is a copy made for looking: nothing in the daemon decides by it.
 
+use crate::evidence::retention::Held;
 use sekisho_logic::face::Unfit;
 use sekisho_logic::id::{CameraId, ListId};
 use sekisho_logic::outcome::{Outcome, TrackVerdict, Undecidable};
 use sekisho_logic::policy::ConfirmBy;
 use sekisho_logic::record::{AlertRecord, Stage};
+use sekisho_logic::suspension::Suspension;
 use sekisho_logic::thresholds::InForce;
 use sekisho_logic::watcher::LiveTrack;
 use sekisho_vision::analyser::StageTimes;
@@ -25,6 +27,10 @@ pub struct DecideView {
     pub open: Vec<AlertRecord>,
     /// Tracks in flight.
     pub tracks: Vec<LiveTrack>,
+    /// People and cameras whose alerts are held back.
+    pub suspensions: Vec<Suspension>,
+    /// Candidates held back because of that.
+    pub held_back_total: u64,
     /// Enrolled people in the gallery in force.
     pub gallery_people: usize,
     /// Counts up with every change of the gallery.
@@ -95,12 +101,41 @@ pub struct CalibrationView {
     pub age: Option<Duration>,
 }
 
+/// Pictures of alerts.
+#[derive(Clone, Debug, Default)]
+pub struct EvidenceView {
+    /// Kept now.
+    pub pictures: u64,
+    /// Their bytes, when last measured.
+    pub bytes: u64,
+    /// Expired and not erased yet.
+    pub due: u64,
+    /// Why those are not erased.
+    pub held: Option<Held>,
+    /// Written since the start.
+    pub written_total: u64,
+    /// Erased since the start because they expired or the disk was nearly full.
+    pub erased_total: u64,
+    /// Left out since the start, by reason.
+    pub dropped_total: BTreeMap<&'static str, u64>,
+}
+
+impl EvidenceView {
+    /// Counts pictures that were left out.
+    pub fn drop(&mut self, why: &'static str, count: usize) {
+        if count > 0 {
+            *self.dropped_total.entry(why).or_default() += count as u64;
+        }
+    }
+}
+
 /// The board.
 #[derive(Debug, Default)]
 pub struct Board {
     decide: RwLock<Arc<DecideView>>,
     calibration: RwLock<CalibrationView>,
     tallies: Mutex<Tallies>,
+    evidence: Mutex<EvidenceView>,
 }
 
 /// Percentiles of the delay from first usable face to candidate.
@@ -135,6 +170,17 @@ impl Board {
     #[must_use]
     pub fn calibration(&self) -> CalibrationView {
         self.calibration.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes what became of pictures.
+    pub fn note_evidence(&self, note: impl FnOnce(&mut EvidenceView)) {
+        note(&mut self.evidence.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The latest about pictures.
+    #[must_use]
+    pub fn evidence(&self) -> EvidenceView {
+        self.evidence.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Counts a finished track.

@@ -1,12 +1,14 @@
 //! The Prometheus page. No person's name or reference is ever a label.
 
-use super::board::{CalibrationView, DecideView, DelaySummary, StageTime, VerdictCounts};
+use super::board::{CalibrationView, DecideView, DelaySummary, EvidenceView, StageTime, VerdictCounts};
+use crate::sink::standing::{SinkState, SinkView};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use sekisho_camera::status::CameraStatus;
 use sekisho_logic::id::CameraId;
+use sekisho_logic::time::Now;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -29,6 +31,12 @@ pub struct Reading {
     pub memory_bytes: u64,
     /// The calibration.
     pub calibration: CalibrationView,
+    /// Sinks.
+    pub sinks: Vec<SinkView>,
+    /// When.
+    pub now: Now,
+    /// Pictures of alerts.
+    pub evidence: EvidenceView,
 }
 
 type Labels = Vec<(&'static str, String)>;
@@ -58,6 +66,8 @@ pub fn render(reading: &Reading) -> String {
     cameras(&mut page, reading);
     outcomes(&mut page, reading);
     calibration(&mut page, reading);
+    sinks(&mut page, reading);
+    evidence(&mut page, &reading.evidence);
     let whole = |page: &mut Page, name, help, value| {
         page.metric(name, help).get_or_create(&Vec::new()).set(value);
     };
@@ -91,6 +101,27 @@ pub fn render(reading: &Reading) -> String {
     }
 }
 
+fn evidence(page: &mut Page, view: &EvidenceView) {
+    let whole = [
+        ("evidence_pictures", "Pictures of alerts that are kept.", view.pictures),
+        ("evidence_bytes", "Bytes of those pictures.", view.bytes),
+        ("evidence_due", "Pictures that have expired and are not erased yet.", view.due),
+        ("evidence_written_total", "Pictures of alerts written.", view.written_total),
+        (
+            "evidence_erased_total",
+            "Pictures erased because they expired or the disk was nearly full.",
+            view.erased_total,
+        ),
+    ];
+    for (name, help, value) in whole {
+        page.metric(name, help).get_or_create(&Vec::new()).set(real(value));
+    }
+    let dropped = page.metric("evidence_dropped_total", "Pictures of alerts that were not kept, by reason.");
+    for (why, count) in &view.dropped_total {
+        dropped.get_or_create(&vec![("reason", (*why).to_owned())]).set(real(*count));
+    }
+}
+
 fn calibration(page: &mut Page, reading: &Reading) {
     let stale = page.metric("calibration_stale", "1 while the calibration does not fit the site any more.");
     stale.get_or_create(&Vec::new()).set(f64::from(u8::from(reading.calibration.stale.is_some())));
@@ -108,6 +139,30 @@ fn calibration(page: &mut Page, reading: &Reading) {
             ("frames", row.frames.to_string()),
         ];
         threshold.get_or_create(&labels).set(f64::from(cosine));
+    }
+}
+
+fn sinks(page: &mut Page, reading: &Reading) {
+    let (pending, dead, failing, oldest) = (
+        page.metric("sink_pending", "Events that wait for the sink."),
+        page.metric("sink_dead", "Events given up; `sekisho sinks requeue` tries them again."),
+        page.metric("sink_failing", "1 while events do not get through."),
+        page.metric("sink_oldest_pending_seconds", "Age of the oldest event that waits."),
+    );
+    let (delivered, retries) = (
+        page.metric("sink_delivered_total", "Deliveries made."),
+        page.metric("sink_retries_total", "Tries that failed."),
+    );
+    for sink in &reading.sinks {
+        let labels = vec![("sink", sink.name.clone()), ("kind", sink.kind.to_owned())];
+        let set = |values: &Values, value| values.get_or_create(&labels).set(value);
+        set(&pending, real(sink.depth.pending));
+        set(&dead, real(sink.depth.dead));
+        set(&failing, f64::from(u8::from(matches!(sink.state, SinkState::Failing | SinkState::Denied))));
+        let age_ms = sink.depth.oldest_pending.map_or(0, |oldest| reading.now.wall.0.saturating_sub(oldest.0).max(0));
+        set(&oldest, real(age_ms.unsigned_abs()) / 1000.0);
+        set(&delivered, real(sink.delivered_total));
+        set(&retries, real(sink.retries_total));
     }
 }
 

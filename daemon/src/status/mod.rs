@@ -5,5 +5,6 @@ pub mod board;
 pub mod metrics;
 pub mod routes;
 pub mod server;
+mod sinks;
 pub mod view;
 pub mod wire;

@@ -1,9 +1,11 @@
 //! What each path answers, and which role it asks for.
 
 use super::access::{Peer, Role};
+use super::sinks;
 use super::view::Sources;
 use super::wire::{self, SCHEMA_VERSION};
 use crate::run::decide::Order;
+use crate::run::sinks::Roster;
 use axum::extract::{DefaultBodyLimit, Extension, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
@@ -14,6 +16,7 @@ use axum::{Json, Router};
 use sekisho_logic::alert::Ballot;
 use sekisho_logic::id::{CameraId, PersonId};
 use sekisho_logic::record::{AlertId, Stage, Verdict};
+use sekisho_logic::suspension::Subject;
 use sekisho_store::{AlertFilter, JobRefused, Store, StoreError, StoreHandle};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -45,10 +48,19 @@ pub struct App {
     pub orders: SyncSender<Order>,
     /// The store thread.
     pub store: StoreHandle,
+    /// The sinks.
+    pub sinks: Roster,
 }
 
 /// A refusal with its status code.
-struct Refusal(StatusCode, String);
+pub(super) struct Refusal(StatusCode, String);
+
+impl Refusal {
+    /// There is no such thing.
+    pub(super) fn missing(what: impl Into<String>) -> Self {
+        Self(StatusCode::NOT_FOUND, what.into())
+    }
+}
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
@@ -73,6 +85,10 @@ pub fn router(app: App) -> Router {
     let review = Router::new()
         .route("/v1/alerts/{id}/votes", post(vote))
         .layer(middleware::from_fn(|peer: Extension<Peer>, request, next| needs(Role::Review, peer, request, next)));
+    let admin = Router::new()
+        .route("/v1/suspensions/lift", post(lift))
+        .route("/v1/sinks/{name}/requeue", post(sinks::requeue))
+        .layer(middleware::from_fn(|peer: Extension<Peer>, request, next| needs(Role::Admin, peer, request, next)));
     Router::new()
         .route("/v1/status", get(async |State(app): State<App>| Json(app.sources.status())))
         .route("/v1/cameras", get(async |State(app): State<App>| Json(app.sources.cameras())))
@@ -80,11 +96,13 @@ pub fn router(app: App) -> Router {
         .route("/v1/alerts", get(alerts))
         .route("/v1/alerts/{id}", get(alert))
         .route("/v1/events", get(events))
+        .route("/v1/sinks", get(sinks::list))
         .route("/metrics", get(async |State(app): State<App>| app.sources.metrics()))
         .route("/healthz", get(healthz))
         .fallback(async || Refusal(StatusCode::NOT_FOUND, "there is no such path; see sekisho(1), SOCKET".into()))
         .layer(middleware::from_fn(|peer: Extension<Peer>, request, next| needs(Role::View, peer, request, next)))
         .merge(review)
+        .merge(admin)
         .layer(DefaultBodyLimit::max(64 * 1024))
         .with_state(app)
 }
@@ -99,13 +117,17 @@ async fn needs(role: Role, Extension(peer): Extension<Peer>, request: Request, n
     if peer.role >= role {
         return next.run(request).await;
     }
-    let group = if role == Role::View { "view-groups" } else { "review-groups" };
+    let group = match role {
+        Role::Nobody | Role::View => "view-groups",
+        Role::Review => "review-groups",
+        Role::Admin => "admin-groups",
+    };
     let said = format!("user {} may not do this; a group named in [daemon] {group} may", peer.uid);
     Refusal(StatusCode::FORBIDDEN, said).into_response()
 }
 
 /// Asks the store off the I/O threads.
-async fn ask<T: Send + 'static>(
+pub(super) async fn ask<T: Send + 'static>(
     store: &StoreHandle,
     question: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Refusal> {
@@ -153,7 +175,7 @@ async fn alerts(State(app): State<App>, Query(query): Query<AlertsQuery>) -> Res
         stage: stage.transpose()?,
         camera: query.camera.map(|name| CameraId::try_new(&name).map_err(|e| bad(e.to_string()))).transpose()?,
         person: query.person.map(|name| PersonId::try_new(&name).map_err(|e| bad(e.to_string()))).transpose()?,
-        since: None,
+        ..AlertFilter::default()
     };
     let limit = query.limit.unwrap_or(50).min(ALERTS_MAX);
     let found = ask(&app.store, move |store| store.alerts(&filter, limit)).await?;
@@ -211,6 +233,34 @@ async fn vote(
     }
     let said = "the vote counts, but the store has not written it yet; see `sekisho status`";
     Err(Refusal(StatusCode::ACCEPTED, said.into()))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Lifted {
+    kind: String,
+    subject: String,
+}
+
+/// Lifts a suspension.
+async fn lift(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    Json(wanted): Json<Lifted>,
+) -> Result<Json<Value>, Refusal> {
+    let stopping = || Refusal(StatusCode::SERVICE_UNAVAILABLE, "the daemon is busy or stopping; try again".into());
+    let subject = Subject::parse(&wanted.kind, &wanted.subject).ok_or_else(|| {
+        let said = "allowed are {\"kind\":\"person\"|\"camera\",\"subject\":ID}";
+        Refusal(StatusCode::BAD_REQUEST, said.into())
+    })?;
+    let (reply, answer) = oneshot::channel();
+    let order = Order::Lift { subject, actor: peer.reviewer(), reply };
+    app.orders.try_send(order).map_err(|_| stopping())?;
+    if answer.await.map_err(|_| stopping())? {
+        return Ok(Json(json!({ "schema-version": SCHEMA_VERSION, "lifted": wanted.subject })));
+    }
+    let said = format!("{} {} is not suspended; `sekisho status` shows what is", wanted.kind, wanted.subject);
+    Err(Refusal(StatusCode::NOT_FOUND, said))
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,8 +1,11 @@
 //! What status says, gathered from the parts at the moment somebody asks.
 
-use super::board::{Board, DecideView, InForceView, VerdictCounts};
+use super::board::{Board, DecideView, EvidenceView, InForceView, VerdictCounts};
 use super::server::SocketCounts;
 use super::wire::SCHEMA_VERSION;
+use crate::evidence::retention::Held;
+use crate::run::suspension;
+use crate::sink::standing::SinkView;
 use sekisho_camera::status::CameraStatus;
 use sekisho_logic::id::CameraId;
 use sekisho_logic::policy::ConfirmBy;
@@ -35,6 +38,8 @@ pub struct Sources {
     pub cameras: Box<dyn Fn() -> Vec<(CameraId, CameraStatus)> + Send + Sync>,
     /// Asks the store thread.
     pub store: Box<dyn Fn() -> StoreHealth + Send + Sync>,
+    /// Asks every sink.
+    pub sinks: Box<dyn Fn() -> Vec<SinkView> + Send + Sync>,
     /// Counters of the socket.
     pub socket: Arc<SocketCounts>,
 }
@@ -69,9 +74,12 @@ impl Sources {
             "calibration": self.board.calibration().json,
             "thresholds": thresholds_json(&decide.in_force),
             "gallery": { "people": decide.gallery_people, "revision": decide.gallery_revision },
-            "alerts": { "open": decide.open.len(), "events-by-stage": by_stage },
+            "alerts": { "open": decide.open.len(), "events-by-stage": by_stage, "held-back-total": decide.held_back_total },
+            "suspensions": decide.suspensions.iter().map(suspension::view).collect::<Vec<_>>(),
             "cameras": { "total": cameras.len(), "streaming": streaming },
             "store": store_json(&store, &decide),
+            "sinks": (self.sinks)().iter().map(|sink| sink.json(now, None)).collect::<Vec<_>>(),
+            "evidence": evidence_json(&self.board.evidence()),
             "candidate-delay-ms": { "p50": delays.p50_ms, "p95": delays.p95_ms, "count": delays.count },
             "faces-dropped-total": self.board.faces_dropped_total(),
             "detector-runs-deferred-total": self.board.overload().0,
@@ -116,6 +124,9 @@ impl Sources {
             faces_dropped_total: self.board.faces_dropped_total(),
             memory_bytes: resident_bytes(),
             calibration: self.board.calibration(),
+            sinks: (self.sinks)(),
+            now: self.clock.now(),
+            evidence: self.board.evidence(),
         })
     }
 }
@@ -194,6 +205,18 @@ fn camera_json(id: &CameraId, status: &CameraStatus) -> Map<String, Value> {
         Value::Object(map) => map,
         _ => Map::new(),
     }
+}
+
+fn evidence_json(view: &EvidenceView) -> Value {
+    json!({
+        "pictures": view.pictures,
+        "bytes": view.bytes,
+        "due": view.due,
+        "held": view.held.map(Held::as_str),
+        "written-total": view.written_total,
+        "erased-total": view.erased_total,
+        "dropped-total": view.dropped_total,
+    })
 }
 
 fn store_json(health: &StoreHealth, decide: &DecideView) -> Value {

@@ -76,6 +76,9 @@ pub struct Enrolment {
     pub grounds: Grounds,
     /// The photo files as given (JPEG or PNG bytes).
     pub photos: Vec<Vec<u8>>,
+    /// Where the face is in each of them, as in [`PhotoRow::face`](crate::PhotoRow::face); fewer than there are photos where
+    /// it is not known.
+    pub faces: Vec<Option<[u32; 4]>>,
     /// What the networks made of them.
     pub templates: Vec<NewTemplate>,
 }
@@ -126,6 +129,8 @@ pub struct Removed {
     pub photos: u64,
     /// Templates erased.
     pub templates: u64,
+    /// Pictures of their alerts erased.
+    pub pictures: u64,
     /// What is left of them.
     pub traces: Traces,
 }

@@ -17,6 +17,8 @@ pub struct GalleryRow {
     pub list: ListId,
     /// Inter-eye pixels the photos were degraded to before embedding; `None`: as they are.
     pub size_bin_px: Option<u32>,
+    /// Who enrolled the person: `reviewer:NAME` where a reviewer is linked to that Unix user, `uid:N` otherwise.
+    pub enrolled_by: String,
     /// The prototype.
     pub embedding: Embedding,
 }
@@ -67,7 +69,9 @@ impl Store {
             let snapshot = connection.unchecked_transaction()?;
             let mut gallery = GalleryRows { version: version(&snapshot)?, ..GalleryRows::default() };
             let sql = format!(
-                "SELECT t.person, p.list, t.size_bin_px, t.dim, t.vector, t.sealing
+                "SELECT t.person, p.list, t.size_bin_px, t.dim, t.vector, t.sealing,
+                     coalesce((SELECT 'reviewer:' || r.name FROM reviewers r WHERE 'uid:' || r.unix_uid = p.enrolled_by),
+                              p.enrolled_by)
                  FROM templates t JOIN people p ON p.id = t.person
                  WHERE t.kind = 'prototype' AND t.model_digest = ?1 AND t.preprocessing = ?2 AND {MATCHED}
                  ORDER BY t.person, coalesce(t.size_bin_px, 0)"
@@ -83,7 +87,8 @@ impl Store {
                 let vector = row.get_ref(4)?.as_blob().unwrap_or_default();
                 match decode(vector, row.get(3)?).filter(|_| !sealed) {
                     Some(embedding) => {
-                        gallery.rows.push(GalleryRow { person, list, size_bin_px: row.get(2)?, embedding });
+                        let (size_bin_px, enrolled_by) = (row.get(2)?, row.get(6)?);
+                        gallery.rows.push(GalleryRow { person, list, size_bin_px, enrolled_by, embedding });
                     }
                     None => gallery.unreadable += 1,
                 }

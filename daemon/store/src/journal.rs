@@ -5,7 +5,7 @@ use crate::audit::{self, Entry};
 use crate::error::{Fault, StoreError};
 use crate::open::Store;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
-use sekisho_logic::id::{CameraId, PersonId};
+use sekisho_logic::id::{CameraId, ListId, PersonId};
 use sekisho_logic::record::{AlertEvent, AlertId, AlertRecord, Stage};
 use sekisho_logic::time::WallMs;
 use serde_json::json;
@@ -73,8 +73,25 @@ pub struct AlertFilter {
     pub camera: Option<CameraId>,
     /// About this person.
     pub person: Option<PersonId>,
+    /// On this list.
+    pub list: Option<ListId>,
     /// Opened at this time or later.
     pub since: Option<WallMs>,
+    /// Opened before this time.
+    pub until: Option<WallMs>,
+    /// Older than this alert in the order of [`Store::alerts`]: the next page.
+    pub before: Option<AlertId>,
+}
+
+/// What alerts can be narrowed down to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AlertMenus {
+    /// Cameras that have had an alert.
+    pub cameras: Vec<String>,
+    /// Lists that have had one.
+    pub lists: Vec<String>,
+    /// People who have had one.
+    pub people: Vec<String>,
 }
 
 impl Store {
@@ -111,14 +128,18 @@ impl Store {
             let mut statement = connection.prepare_cached(
                 "SELECT id, record FROM alerts
                  WHERE (?1 IS NULL OR stage = ?1) AND (?2 IS NULL OR camera = ?2) AND (?3 IS NULL OR person = ?3)
-                   AND opened_ms >= ?4
-                 ORDER BY opened_ms DESC, id DESC LIMIT ?5",
+                   AND (?4 IS NULL OR list = ?4) AND opened_ms >= ?5 AND opened_ms < ?6
+                   AND (?7 IS NULL OR (opened_ms, id) < (SELECT opened_ms, id FROM alerts WHERE id = ?7))
+                 ORDER BY opened_ms DESC, id DESC LIMIT ?8",
             )?;
             let mut rows = statement.query(params![
                 filter.stage.map(Stage::as_str),
                 filter.camera.as_ref().map(CameraId::as_str),
                 filter.person.as_ref().map(PersonId::as_str),
+                filter.list.as_ref().map(ListId::as_str),
                 filter.since.map_or(i64::MIN, |since| since.0),
+                filter.until.map_or(i64::MAX, |until| until.0),
+                filter.before.as_ref().map(|before| before.0.as_str()),
                 limit,
             ])?;
             let mut alerts = Vec::new();
@@ -126,6 +147,21 @@ impl Store {
                 alerts.push(decode(connection, &row.get::<_, String>(0)?, &row.get::<_, String>(1)?)?);
             }
             Ok(alerts)
+        })
+    }
+
+    /// Cameras, lists and people that have had alerts, each at most `limit`, in alphabetical order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn alert_menus(&mut self, limit: u32) -> Result<AlertMenus, StoreError> {
+        self.read(|connection| {
+            let column = |name: &str| -> Result<Vec<String>, Fault> {
+                let sql = format!("SELECT DISTINCT {name} FROM alerts ORDER BY {name} LIMIT ?1");
+                let mut statement = connection.prepare_cached(&sql)?;
+                Ok(statement.query_map([limit], |row| row.get(0))?.collect::<Result<_, _>>()?)
+            };
+            Ok(AlertMenus { cameras: column("camera")?, lists: column("list")?, people: column("person")? })
         })
     }
 
@@ -279,10 +315,11 @@ fn write_votes(transaction: &Transaction<'_>, after: &AlertRecord) -> Result<(),
     for vote in &after.votes {
         transaction
             .prepare_cached(
-                "INSERT INTO votes (alert, reviewer, verdict, wall_ms) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (alert, reviewer) DO UPDATE SET verdict = excluded.verdict, wall_ms = excluded.wall_ms",
+                "INSERT INTO votes (alert, reviewer, verdict, reason, wall_ms) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (alert, reviewer) DO UPDATE SET
+                     verdict = excluded.verdict, reason = excluded.reason, wall_ms = excluded.wall_ms",
             )?
-            .execute(params![after.id.0, vote.reviewer, vote.verdict.as_str(), vote.wall.0])?;
+            .execute(params![after.id.0, vote.reviewer, vote.verdict.as_str(), vote.reason, vote.wall.0])?;
     }
     Ok(())
 }

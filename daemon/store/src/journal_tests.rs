@@ -81,12 +81,14 @@ fn a_changed_mind_is_one_vote_and_two_journal_rows() {
     events.truncate(3);
     let mut after = events[2].after.clone();
     after.votes = vec![vote("uid:7", Verdict::Reject), vote("uid:8", Verdict::Unsure)];
+    after.votes[0].reason = Some("not-the-same-person".into());
     events.push(AlertEvent { before: Some(events[2].after.clone()), after, sequence: 4 });
     for event in &events {
         bench.store.append(event, &[], "uid:7").expect("appended");
     }
     assert_eq!(bench.count("SELECT count(*) FROM votes"), 2);
     assert_eq!(bench.count("SELECT count(*) FROM votes WHERE reviewer = 'uid:7' AND verdict = 'reject'"), 1);
+    assert_eq!(bench.count("SELECT count(*) FROM votes WHERE reason = 'not-the-same-person'"), 1);
 }
 
 #[test]
@@ -111,8 +113,16 @@ fn filters_narrow_and_the_newest_comes_first() {
     assert_eq!(ids(&any, 2), ["a-4", "a-3"]);
     assert_eq!(ids(&AlertFilter { stage: Some(Stage::Confirmed), ..any.clone() }, 10), ["a-2"]);
     assert_eq!(ids(&AlertFilter { camera: CameraId::try_new("dock").ok(), ..any.clone() }, 10), ["a-4", "a-3"]);
-    let recent_ann = AlertFilter { person: Some(person("ann-1")), since: Some(WallMs(300)), ..any };
+    let recent_ann = AlertFilter { person: Some(person("ann-1")), since: Some(WallMs(300)), ..any.clone() };
     assert_eq!(ids(&recent_ann, 10), ["a-3"]);
+    assert_eq!(ids(&AlertFilter { until: Some(WallMs(300)), ..any.clone() }, 10), ["a-2", "a-1"]);
+    let page = |before: &str| AlertFilter { before: Some(AlertId(before.into())), ..any.clone() };
+    assert_eq!((ids(&page("a-4"), 2), ids(&page("a-1"), 2)), (vec!["a-3".into(), "a-2".into()], Vec::new()));
+    assert_eq!(ids(&page("no-such-alert"), 2), Vec::<String>::new());
+    assert_eq!(ids(&AlertFilter { list: ListId::try_new("staff").ok(), ..any }, 10), Vec::<String>::new());
+    let menus = bench.store.alert_menus(10).expect("menus");
+    assert_eq!((menus.cameras, menus.lists), (vec!["dock".into(), "gate".into()], vec!["watch".into()]));
+    assert_eq!(menus.people, ["ann-1", "bob-1"]);
     let open: Vec<_> =
         bench.store.open_alerts().expect("open").into_iter().map(|o| (o.record.id.0, o.sequence)).collect();
     assert_eq!(open, [("a-1".into(), 1), ("a-3".into(), 1)]);

@@ -15,12 +15,14 @@
 //! - An event is journalled once, however often it is handed in
 //!   (`repeated_and_reordered_events_keep_the_books_straight`).
 //! - The photos and templates of a removed person are in no file any more
-//!   (`after_removal_no_file_holds_photo_or_template`).
+//!   (`after_removal_no_file_holds_photo_or_template`), nor are the pictures of their alerts
+//!   (`after_removal_no_file_holds_a_picture_of_their_alerts`).
 
 mod audit;
 mod disk;
 mod enrolment;
 mod error;
+mod evidence;
 mod gallery;
 mod handle;
 mod journal;
@@ -30,9 +32,11 @@ mod migrate;
 mod open;
 mod outbox;
 mod people;
+mod reviewers;
 mod ring;
 mod run;
 mod shadow;
+mod suspensions;
 mod worker;
 
 #[cfg(test)]
@@ -45,14 +49,16 @@ pub use enrolment::{
     Traces,
 };
 pub use error::StoreError;
+pub use evidence::{EarlierRejection, EvidenceKeep, EvidenceRow, EvidenceStock, NewEvidence, PhotoRow};
 pub use gallery::{GalleryRow, GalleryRows, OtherVersion};
 pub use handle::{CommittedEvent, JobRefused, StopReport, StorageState, StoreHandle, StoreHealth};
-pub use journal::{AlertFilter, Append, Appended, JournalRow, OpenAlert};
+pub use journal::{AlertFilter, AlertMenus, Append, Appended, JournalRow, OpenAlert};
 pub use key::{DbKey, IfMissing, KeyError, KeySource};
 pub use lock::{InstanceLock, LockError};
 pub use migrate::{APPLICATION_ID, SCHEMA_VERSION};
 pub use open::Store;
-pub use outbox::{OutboxItem, RetryPolicy, SinkDepth};
+pub use outbox::{OutboxItem, RetryPolicy, SinkDepth, Tried};
+pub use reviewers::{Identities, NewReviewer, REVIEWERS_MAX, Reviewer, ReviewerChange, ReviewerRole};
 pub use run::{LastRun, RunInfo};
 pub use shadow::{CalibrationState, Counted, Erased, MeasuredTraffic, Network};
 pub use worker::{StoreThread, WorkerSettings};

@@ -20,7 +20,7 @@ pub(crate) const BUSY_MS: u64 = 5000;
 pub(crate) const CHECKPOINT_PAGES: i64 = 64;
 /// After a large transaction (photos) the log file is cut back to this size when it is next reset.
 const LOG_BYTES_MAX: i64 = 1024 * 1024;
-/// Up to this size the whole file is checked at start; above it, everything but the photos' pages. Reading and decrypting
+/// Up to this size the whole file is checked at start; above it, everything but the pages of photos and pictures. Reading and decrypting
 /// runs at some hundred megabytes a second, and the cold start has three seconds in all.
 const FULL_CHECK_BYTES_MAX: u64 = 64 * 1024 * 1024;
 

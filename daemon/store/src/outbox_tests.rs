@@ -42,13 +42,13 @@ fn a_failed_try_waits_longer_each_time_and_holds_up_only_its_alert() {
     };
     assert_eq!(fail(&mut bench, 2000), Some(WallMs(2100)));
     assert_eq!(due(&mut bench, 2050), ["a-2.1"]);
-    assert_eq!(due(&mut bench, 2100), ["a-1.1", "a-2.1"]);
+    assert_eq!(due(&mut bench, 2100), ["a-2.1", "a-1.1"], "what was never tried comes first");
     assert_eq!(fail(&mut bench, 2100), Some(WallMs(2300)));
     for _ in 0..8 {
         fail(&mut bench, 2100);
     }
     assert_eq!(fail(&mut bench, 2100), Some(WallMs(3100)), "the wait stops growing");
-    let item = &bench.store.pending("log", WallMs(3100), &POLICY, 1).expect("pending")[0];
+    let item = &bench.store.pending("log", WallMs(3100), &POLICY, 2).expect("pending")[1];
     assert_eq!((item.attempts, item.created), (11, WallMs(1001)));
 }
 
@@ -56,7 +56,7 @@ fn a_failed_try_waits_longer_each_time_and_holds_up_only_its_alert() {
 fn a_clock_set_back_does_not_hold_up_deliveries() {
     let mut bench = loaded();
     bench.store.mark_failed("log", "a-1.1", "refused", WallMs(90_000_000), &POLICY).expect("noted");
-    assert_eq!(due(&mut bench, 2000), ["a-1.1", "a-2.1"]);
+    assert_eq!(due(&mut bench, 2000), ["a-2.1", "a-1.1"]);
 }
 
 #[test]
@@ -76,24 +76,71 @@ fn what_is_given_up_is_kept_counted_and_can_be_requeued() {
     assert_eq!(bench.store.mark_failed("log", "a-1.1", &long, WallMs(70_000), &POLICY).expect("noted"), None);
     assert_eq!(bench.count("SELECT max(length(last_error)) FROM outbox"), 300);
     let depths = bench.store.outbox_depths().expect("depths");
-    let expected =
-        SinkDepth { sink: "log".into(), pending: 7, delivered: 0, dead: 1, oldest_pending: Some(WallMs(1001)) };
-    assert_eq!(depths, [expected]);
+    let expected = SinkDepth {
+        sink: "log".into(),
+        pending: 7,
+        dead: 1,
+        oldest_pending: Some(WallMs(1001)),
+        last_error: Some("x".repeat(300)),
+        ..SinkDepth::default()
+    };
+    assert_eq!(depths, [expected.clone()]);
+    assert_eq!(bench.store.outbox_depth("log").expect("depth"), expected);
     assert_eq!(due(&mut bench, 70_000), ["a-1.2", "a-2.1"], "the next event of the alert is not held up for ever");
-    assert_eq!(bench.store.requeue_dead("log", WallMs(70_000)).expect("requeued"), 1);
+    assert_eq!(bench.store.requeue_dead("log", WallMs(70_000), "uid:7").expect("requeued"), 1);
+    assert_eq!(bench.store.requeue_dead("log", WallMs(70_000), "uid:7").expect("nothing left"), 0);
     assert_eq!(due(&mut bench, 70_000), ["a-1.1", "a-2.1"]);
+    let last = bench.store.audit_entries(0, 100).expect("rows").pop().expect("a row");
+    assert_eq!((last.action.as_str(), last.actor.as_str()), ("sink-requeue", "uid:7"));
+}
+
+#[test]
+fn several_tries_are_noted_together() {
+    let mut bench = loaded();
+    let why = |why: &str| why.to_owned();
+    let tried = [
+        ("a-1.1".to_owned(), Tried::Delivered),
+        ("a-2.1".to_owned(), Tried::Failed { why: why("slow down") }),
+        ("nobody.1".to_owned(), Tried::Dead { why: why("never heard of") }),
+    ];
+    assert_eq!(bench.store.note_tried("log", &tried, WallMs(2000), &POLICY).expect("noted"), Vec::<String>::new());
+    assert_eq!(due(&mut bench, 2099), ["a-1.2"]);
+    assert_eq!(due(&mut bench, 2100), ["a-1.2", "a-2.1"]);
+    let refused = [("a-2.1".to_owned(), Tried::Dead { why: why("no such camera") })];
+    assert_eq!(bench.store.note_tried("log", &refused, WallMs(7000), &POLICY).expect("noted"), ["a-2.1"]);
+    assert_eq!(due(&mut bench, 7000), ["a-1.2", "a-2.2"]);
+    let late = [("a-1.1".to_owned(), Tried::Failed { why: why("late") })];
+    bench.store.note_tried("log", &late, WallMs(7000), &POLICY).expect("noted");
+    let depth = bench.store.outbox_depth("log").expect("depth");
+    assert_eq!((depth.delivered, depth.dead, depth.pending), (1, 1, 6), "nothing undoes a delivery");
+    assert_eq!(depth.last_error.as_deref(), Some("no such camera"));
+}
+
+#[test]
+fn a_sink_that_is_down_too_long_gives_up_what_is_too_old() {
+    let mut bench = loaded();
+    assert_eq!(bench.store.give_up("log", WallMs(1003), "down for a week", WallMs(5000), 3).expect("given up"), 3);
+    assert_eq!(bench.store.give_up("log", WallMs(1003), "down for a week", WallMs(5000), 3).expect("given up"), 1);
+    assert_eq!(bench.store.give_up("log", WallMs(1003), "down for a week", WallMs(5000), 3).expect("given up"), 0);
+    assert_eq!(due(&mut bench, 5000), ["a-1.3", "a-2.3"]);
+    assert_eq!(bench.store.outbox_depth("log").expect("depth").dead, 4);
 }
 
 #[test]
 fn delivered_rows_are_forgotten_and_the_journal_stays() {
     let mut bench = loaded();
     delivered(&mut bench, &["a-1.1", "a-2.1"]);
-    assert_eq!(bench.store.forget_delivered(WallMs(3000), 10).expect("none old enough"), 0);
-    assert_eq!(bench.store.forget_delivered(WallMs(3001), 1).expect("one at a time"), 1);
-    assert_eq!(bench.store.forget_delivered(WallMs(3001), 10).expect("the rest"), 1);
+    let never = WallMs(i64::MIN);
+    assert_eq!(bench.store.forget_settled("log", WallMs(3000), never, 10).expect("none old enough"), (0, 0));
+    assert_eq!(bench.store.forget_settled("other", WallMs(3001), WallMs(3001), 10).expect("another's"), (0, 0));
+    assert_eq!(bench.store.forget_settled("log", WallMs(3001), never, 1).expect("one at a time"), (1, 0));
+    assert_eq!(bench.store.forget_settled("log", WallMs(3001), never, 10).expect("the rest"), (1, 0));
+    let dead = [("a-2.2".to_owned(), Tried::Dead { why: "no".into() })];
+    bench.store.note_tried("log", &dead, WallMs(2500), &POLICY).expect("noted");
+    assert_eq!(bench.store.forget_settled("log", never, WallMs(2501), 10).expect("the dead one"), (0, 1));
     assert_eq!(bench.count("SELECT count(*) FROM journal"), 8);
     bench.store.append(&story("a-1")[0], &["log"], "daemon").expect("again");
-    assert_eq!(due(&mut bench, 3000), ["a-1.2", "a-2.2"], "a forgotten delivery is not made again");
+    assert_eq!(due(&mut bench, 3000), ["a-1.2", "a-2.3"], "a forgotten delivery is not made again");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::enrolment::{
     Traces,
 };
 use crate::error::{Fault, StoreError};
+use crate::evidence::face_text;
 use crate::open::{Store, count_at};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
@@ -44,7 +45,7 @@ impl Store {
                 (Enrol::Add | Enrol::Replace, None) => {}
             }
             upsert_person(transaction, new, actor, now)?;
-            let (ids, photos) = insert_photos(transaction, id, &new.photos, now)?;
+            let (ids, photos) = insert_photos(transaction, id, new, now)?;
             for template in &new.templates {
                 let source = match template.source {
                     TemplateSource::Prototype => None,
@@ -193,27 +194,30 @@ impl Store {
         })
     }
 
-    /// Erases a person: row, photos and templates, and then the bytes they left in free space and log. Alerts keep the opaque
-    /// id.
+    /// Erases a person: row, photos, templates and the pictures of their alerts, and then the bytes they left in free space
+    /// and log. Alerts keep the opaque id.
     ///
     /// # Errors
     /// [`StoreError::NotEnrolled`], or the state of the disk.
     pub fn remove(&mut self, person: &PersonId, actor: &str, now: WallMs) -> Result<Removed, StoreError> {
-        let (photos, templates) = self.write(|transaction| {
+        let (photos, templates, pictures) = self.write(|transaction| {
             let id = person.as_str();
             require(transaction, person)?;
             let templates = transaction.execute("DELETE FROM templates WHERE person = ?1", [id])? as u64;
             let photos = transaction.execute("DELETE FROM photos WHERE person = ?1", [id])? as u64;
+            let of_theirs = "DELETE FROM evidence WHERE alert IN (SELECT id FROM alerts WHERE person = ?1)";
+            let pictures = transaction.execute(of_theirs, [id])? as u64;
             transaction.execute("DELETE FROM people WHERE id = ?1", [id])?;
-            record(transaction, now, actor, "remove", id, json!({"photos": photos, "templates": templates}))?;
-            Ok((photos, templates))
+            let detail = json!({"photos": photos, "templates": templates, "pictures": pictures});
+            record(transaction, now, actor, "remove", id, detail)?;
+            Ok((photos, templates, pictures))
         })?;
-        Ok(Removed { photos, templates, traces: self.scrub(person) })
+        Ok(Removed { photos, templates, pictures, traces: self.scrub(person) })
     }
 
     /// `secure_delete` has zeroed the rows in the pages; this gives free pages back and replaces the log, which still holds
     /// the pages as they were before. A failure here must not hide that the deletion itself was committed.
-    fn scrub(&mut self, person: &PersonId) -> Traces {
+    pub(crate) fn scrub(&mut self, whose: &dyn std::fmt::Display) -> Traces {
         let scrubbed = self
             .read(|connection| Ok(connection.execute_batch("PRAGMA incremental_vacuum")?))
             .and_then(|()| self.checkpoint());
@@ -221,7 +225,7 @@ impl Store {
             Ok(true) => Traces::Gone,
             Ok(false) => Traces::InLog,
             Err(error) => {
-                tracing::warn!(%person, %error, "erased pages stay in the log until the next complete checkpoint");
+                tracing::warn!(%whose, %error, "erased pages stay in the log until the next complete checkpoint");
                 Traces::InLog
             }
         }
@@ -306,11 +310,12 @@ fn upsert_person(transaction: &Transaction<'_>, new: &Enrolment, actor: &str, no
 fn insert_photos(
     transaction: &Transaction<'_>,
     person: &str,
-    photos: &[Vec<u8>],
+    new: &Enrolment,
     now: WallMs,
 ) -> Result<(Vec<i64>, usize), Fault> {
-    let (mut ids, mut stored) = (Vec::with_capacity(photos.len()), 0);
-    for photo in photos {
+    let (mut ids, mut stored) = (Vec::with_capacity(new.photos.len()), 0);
+    for (photo, nth) in new.photos.iter().zip(0..) {
+        let face = new.faces.get(nth).copied().flatten().map(face_text).transpose()?;
         let sha256 = hex::encode(Sha256::digest(photo));
         let there: Option<i64> = transaction
             .prepare_cached("SELECT id FROM photos WHERE person = ?1 AND sha256 = ?2")?
@@ -321,8 +326,8 @@ fn insert_photos(
             continue;
         }
         transaction
-            .prepare_cached("INSERT INTO photos (person, bytes, sha256, added_ms) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![person, photo, sha256, now.0])?;
+            .prepare_cached("INSERT INTO photos (person, bytes, sha256, added_ms, face) VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute(params![person, photo, sha256, now.0, face])?;
         ids.push(transaction.last_insert_rowid());
         stored += 1;
     }

@@ -1,5 +1,7 @@
 use super::*;
-use crate::testing::{Bench, embedding, key, list, noise, person};
+use crate::evidence::tests::picture;
+use crate::testing::{Bench, embedding, key, list, noise, person, record};
+use sekisho_logic::record::{AlertEvent, Stage};
 use std::path::Path;
 
 const MODEL: &str = "aa11";
@@ -23,6 +25,7 @@ fn enrolment(name: &str, seed: u64) -> Enrolment {
         display_name: Some("Ann Example".into()),
         grounds: Grounds { purpose: Some("entry".into()), alternative_offered: Some(true), ..Grounds::default() },
         photos: vec![noise(40_000, seed), noise(9_000, seed + 1)],
+        faces: vec![Some([10, 20, 300, 400])],
         templates: vec![
             template(TemplateSource::Photo(0), 128, seed),
             template(TemplateSource::Photo(1), 128, seed + 1),
@@ -188,7 +191,7 @@ fn removal_is_audited_without_the_name() {
     let mut bench = Bench::new();
     bench.store.enrol(Enrol::Add, &enrolment("ann-1", 1), "uid:7", NOW).expect("enrolled");
     let removed = bench.store.remove(&person("ann-1"), "uid:8", NOW).expect("removed");
-    assert_eq!(removed, Removed { photos: 2, templates: 3, traces: Traces::Gone });
+    assert_eq!(removed, Removed { photos: 2, templates: 3, pictures: 0, traces: Traces::Gone });
     assert!(bench.store.people().expect("list").is_empty());
     let again = bench.store.remove(&person("ann-1"), "uid:8", NOW);
     assert!(matches!(again, Err(StoreError::NotEnrolled { .. })), "{again:?}");
@@ -245,6 +248,38 @@ fn after_removal_no_file_holds_photo_or_template() {
     assert_eq!(store.integrity_check().expect("checked"), Vec::<String>::new());
     store.close().expect("closed");
     assert_eq!(pieces_found(dir.path(), &secrets), 0);
+}
+
+/// The pictures the cameras took of somebody are as much theirs as the photographs.
+#[test]
+fn after_removal_no_file_holds_a_picture_of_their_alerts() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let (mut store, _) = crowded(dir.path());
+    let mut after = record("a-1", Stage::Confirmed);
+    after.person = person("ann-1");
+    store.append(&AlertEvent { before: None, after, sequence: 1 }, &[], "daemon").expect("appended");
+    let new: Vec<_> = (7001..7005).map(|taken| picture("a-1", taken, 20.0)).collect();
+    store.keep_evidence(&new, NOW, WallMs(NOW.0 + 1), 8).expect("kept");
+    let secrets: Vec<_> = new.into_iter().map(|picture| picture.png).collect();
+    let all: usize = secrets.iter().map(|secret| secret.len() / 200).sum();
+    assert!(pieces_found(dir.path(), &secrets) > all - 20, "the scan finds what is there");
+    let removed = store.remove(&person("ann-1"), "uid:7", NOW).expect("removed");
+    assert_eq!((removed.pictures, removed.traces), (4, Traces::Gone));
+    assert_eq!(pieces_found(dir.path(), &secrets), 0, "while the store is still open");
+    store.close().expect("closed");
+    assert_eq!(pieces_found(dir.path(), &secrets), 0);
+}
+
+#[test]
+fn no_file_holds_an_expired_picture() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let (mut store, _) = crowded(dir.path());
+    let new: Vec<_> = (7001..7005).map(|taken| picture("a-1", taken, 20.0)).collect();
+    store.keep_evidence(&new, NOW, WallMs(NOW.0 + 1), 8).expect("kept");
+    let secrets: Vec<_> = new.into_iter().map(|picture| picture.png).collect();
+    assert!(pieces_found(dir.path(), &secrets) > 100, "the scan finds what is there");
+    assert_eq!(store.forget_evidence(WallMs(NOW.0 + 2), 9).expect("forgotten"), 4);
+    assert_eq!(pieces_found(dir.path(), &secrets), 0, "while the store is still open");
 }
 
 #[test]

@@ -26,10 +26,11 @@ CREATE TABLE evidence (
     taken_ms        INTEGER NOT NULL,           -- when the frame was taken
     inter_eye_px    REAL NOT NULL,              -- distance between the eyes in the camera's picture
     quality         TEXT NOT NULL,              -- sharpness, pose, brightness, contrast and alignment, as JSON
-    picture         BLOB NOT NULL,              -- PNG at the camera's own resolution, or its sealed form
     sealing         INTEGER NOT NULL DEFAULT 0, -- 0: picture is plain; otherwise version of the per-alert key
     written_ms      INTEGER NOT NULL,           -- when it was written
-    expires_ms      INTEGER NOT NULL,           -- deleted after this
+    expires_ms      INTEGER NOT NULL,           -- deleted after this; settled by what became of the alert
+    picture         BLOB NOT NULL,              -- PNG at the camera's own resolution, or its sealed form; last, so that
+                                                -- the columns before it are read without its pages
     UNIQUE (alert, taken_ms)
 ) STRICT;
 CREATE INDEX evidence_by_age ON evidence (expires_ms);

@@ -123,6 +123,8 @@ pub struct EnrolledFace {
     pub quality: Quality,
     /// The aligned picture, for people to look at.
     pub crop: Crop,
+    /// Where the face is: left, top, width, height in whole pixels of the upright photograph.
+    pub face_in_photo: [u32; 4],
 }
 
 /// A decoded photograph, upright.
@@ -254,7 +256,23 @@ pub fn enrol(eyes: &mut Eyes, bytes: &[u8]) -> Result<EnrolledFace, PhotoError> 
 pub fn enrol_pixels(eyes: &mut Eyes, pixels: Pixels<'_>) -> Result<EnrolledFace, PhotoError> {
     let found = find(eyes, pixels, &PhotoLimits::default())?;
     let embedding = embed_with_mirror(eyes, &found.crop).ok_or(PhotoError::NoEmbedding)?;
-    Ok(EnrolledFace { embedding, quality: found.quality, crop: found.crop })
+    let face_in_photo = whole_px(found.face.box_in_frame, pixels.size_px());
+    Ok(EnrolledFace { embedding, quality: found.quality, crop: found.crop, face_in_photo })
+}
+
+/// The pixels a box touches, within the picture; at least one.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to the picture, 50 megapixels at most"
+)]
+fn whole_px(face: Rect, (width, height): (f32, f32)) -> [u32; 4] {
+    // Boxes are in pixel centres, edges are half a pixel away.
+    let left = (face.x + 0.5).floor().clamp(0.0, width - 1.0);
+    let top = (face.y + 0.5).floor().clamp(0.0, height - 1.0);
+    let right = (face.x + 0.5 + face.width).ceil().clamp(left + 1.0, width);
+    let bottom = (face.y + 0.5 + face.height).ceil().clamp(top + 1.0, height);
+    [left as u32, top as u32, (right - left) as u32, (bottom - top) as u32]
 }
 
 /// Mean of the embeddings of a crop and its mirror image, for the gallery. A face has no side, so the difference of the

@@ -1,0 +1,49 @@
+//! The time zone of schedules and quiet hours, as the deciding half can use it.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use sekisho_logic::hours::Zone;
+use sekisho_logic::time::WallMs;
+
+/// Changes of the clock are looked up from 2025 to 2060 (unix seconds): longer than any box stands, and few enough to keep.
+const FROM_S: i64 = 1_735_689_600;
+const UNTIL_S: i64 = 2_840_140_800;
+/// Two a year, with room for a country that changes its mind.
+const CHANGES_MAX: usize = 128;
+
+/// The zone of that name, or the one the machine is set to for `system`. `None` when there is none.
+///
+/// The names are those of the IANA time-zone database: the machine's, or the copy that is built in where it has none. A
+/// machine without a zone runs on UTC.
+#[must_use]
+pub fn zone(name: &str) -> Option<Zone> {
+    let zone = match name {
+        "system" => TimeZone::try_system().unwrap_or(TimeZone::UTC),
+        _ => TimeZone::get(name).ok()?,
+    };
+    let from = Timestamp::from_second(FROM_S).ok()?;
+    let changes = zone.following(from).take(CHANGES_MAX).map_while(|change| {
+        let at = change.timestamp();
+        (at.as_second() < UNTIL_S).then(|| (WallMs(at.as_millisecond()), change.offset().seconds()))
+    });
+    Some(Zone::new(zone.to_offset(from).seconds(), changes.collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sekisho_logic::hours::WeekMinute;
+
+    #[test]
+    fn zones_follow_their_country_for_decades() {
+        let berlin = zone("Europe/Berlin").expect("known");
+        let at = |text| berlin.local(WallMs::from_rfc3339(text).expect("a time"));
+        assert_eq!(at("2026-01-05T12:00:00Z"), WeekMinute::new(0, 13 * 60), "winter");
+        assert_eq!(at("2026-07-06T12:00:00Z"), WeekMinute::new(0, 14 * 60), "summer");
+        assert_eq!(at("2051-07-03T12:00:00Z"), WeekMinute::new(0, 14 * 60), "in 25 years");
+        let tokyo = zone("Asia/Tokyo").expect("known");
+        assert_eq!(tokyo.local(WallMs::from_rfc3339("2026-01-05T15:00:00Z").expect("a time")), WeekMinute::new(1, 0));
+        assert!(zone("Mars/Olympus").is_none() && zone("").is_none());
+        assert!(zone("system").is_some());
+    }
+}
