@@ -69,13 +69,18 @@ pub fn sink_table(answer: &Value) -> String {
     let head = ["sink", "kind", "state", "pending", "delivered", "dead", "oldest"];
     let rows: Vec<Vec<String>> = sinks.iter().map(|sink| columns.map(|name| field(sink, name)).to_vec()).collect();
     let errors = sinks.iter().filter(|sink| sink["last-error"].is_string());
-    let errors = errors.map(|sink| format!("{}: last error {}: {}", field(sink, "name"), field(sink, "last-error-at"), field(sink, "last-error")));
+    let errors = errors.map(|sink| {
+        format!("{}: last error {}: {}", field(sink, "name"), field(sink, "last-error-at"), field(sink, "last-error"))
+    });
     std::iter::once(table(&head, &rows)).chain(errors).collect::<Vec<_>>().join("\n")
 }
 
 async fn requeue(client: &Client, args: &RequeueArgs) -> Result<(), Failure> {
     if SinkName::try_new(&args.name).is_none() {
-        return Err(Failure::Wrong(format!("{:?} is not the name of a sink; `sekisho sinks list` prints them", args.name)));
+        return Err(Failure::Wrong(format!(
+            "{:?} is not the name of a sink; `sekisho sinks list` prints them",
+            args.name
+        )));
     }
     let answer = client.post(&format!("/v1/sinks/{}/requeue", args.name), &document!({})).await?;
     if args.json.json {

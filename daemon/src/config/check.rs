@@ -177,7 +177,11 @@ fn sink(settings: &Settings, section: &str, sink: &SinkSettings, findings: &mut 
     if sink.retry.first > sink.retry.max {
         findings.contradiction(
             &[(section, "retry-first-ms"), (section, "retry-max-s")],
-            format!("the first wait, {} ms, is longer than the longest, {} s", ms(sink.retry.first), sink.retry.max.as_secs()),
+            format!(
+                "the first wait, {} ms, is longer than the longest, {} s",
+                ms(sink.retry.first),
+                sink.retry.max.as_secs()
+            ),
             "retry-first-ms must be the smaller".to_owned(),
         );
     }

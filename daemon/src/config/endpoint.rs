@@ -50,7 +50,8 @@ impl Endpoint {
         if text.len() > BYTES_MAX || text.chars().any(|c| !c.is_ascii_graphic()) {
             return Err("is too long, or holds blanks or letters outside ASCII".to_owned());
         }
-        let (word, rest) = text.split_once("://").ok_or_else(|| format!("has no scheme such as {}://", schemes[0].word))?;
+        let (word, rest) =
+            text.split_once("://").ok_or_else(|| format!("has no scheme such as {}://", schemes[0].word))?;
         let scheme = schemes.iter().find(|scheme| scheme.word.eq_ignore_ascii_case(word));
         let scheme = *scheme.ok_or_else(|| "has a scheme that this kind of sink does not speak".to_owned())?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -126,7 +127,8 @@ impl fmt::Debug for Endpoint {
 fn host_and_port(authority: &str) -> Result<(String, Option<u16>), String> {
     let (host, port) = match authority.strip_prefix('[').map(|rest| rest.split_once(']')) {
         Some(Some((inside, after))) => {
-            let address: Ipv6Addr = inside.parse().map_err(|_| "has no IPv6 address between its brackets".to_owned())?;
+            let address: Ipv6Addr =
+                inside.parse().map_err(|_| "has no IPv6 address between its brackets".to_owned())?;
             (address.to_string(), after.strip_prefix(':').or_else(|| after.is_empty().then_some("none")))
         }
         Some(None) => return Err("has a '[' without a ']'".to_owned()),

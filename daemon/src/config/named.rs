@@ -1,9 +1,9 @@
 //! Sections that carry a name of the operator's choice: lists and cameras. Sinks have a file of their own.
 
+use super::credentials;
 use super::problem::Findings;
 use super::raw::{Raw, RawTable, kind, shown};
 use super::read::{FPIR_PER_MILLE, FPS, INTER_EYE_PX, MODES, table};
-use super::credentials;
 use super::reader::Reader;
 use super::settings::{CameraSettings, DetectSettings, ListSettings, Mode, Purpose};
 use sekisho_camera::source::{Pace, Repeat, Source, Transport};
@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 const NAMED_MAX: usize = 256;
 
 /// What every name is made of.
-pub(super) const NAMES: &str = "names have 1 to 64 characters of a-z, 0-9, '-' and '_' and start with a letter or digit";
+pub(super) const NAMES: &str =
+    "names have 1 to 64 characters of a-z, 0-9, '-' and '_' and start with a letter or digit";
 
 /// One such section.
 pub(super) struct Named<'r, 't, N> {

@@ -1,10 +1,10 @@
 //! Second stage: what is meant. Plain checked values; whoever holds a [`Settings`] checks nothing again. No secret is
 //! ever in here, only the names of credentials.
 
+pub use super::sink_settings::{SinkKind, SinkName, SinkSettings};
 use sekisho_camera::source::Source;
 use sekisho_logic::id::{CameraId, ListId};
 use sekisho_logic::policy::ConfirmBy;
-pub use super::sink_settings::{SinkKind, SinkName, SinkSettings};
 pub use sekisho_logic::policy::{Mode, OnDrift, Purpose};
 use std::collections::BTreeMap;
 use std::path::PathBuf;

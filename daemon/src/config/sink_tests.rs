@@ -36,7 +36,9 @@ fn mqtt(text: &str) -> MqttSettings {
 #[test]
 fn a_kind_needs_little_and_its_defaults_are_those_documented() {
     let log = sink(LOG);
-    assert!(matches!(&log.kind, SinkKind::EventLog(log) if log.rotate_bytes == 64 * 1024 * 1024 && log.keep_files == 8));
+    assert!(
+        matches!(&log.kind, SinkKind::EventLog(log) if log.rotate_bytes == 64 * 1024 * 1024 && log.keep_files == 8)
+    );
     assert_eq!(log.filter.stages.len(), 6);
     assert!(log.filter.lists.is_empty() && log.filter.cameras.is_empty());
     assert_eq!(log.filter.in_quiet_hours, InQuietHours::Tell, "the record misses nothing");
@@ -54,7 +56,8 @@ fn a_kind_needs_little_and_its_defaults_are_those_documented() {
 
 #[test]
 fn every_key_of_a_sink_is_read() {
-    let log = sink(&format!("{LOG}rotate-mib = 0\nkeep-files = 3\nin-quiet-hours = \"keep-silent\"\nlists = [\"watch\"]\n"));
+    let log =
+        sink(&format!("{LOG}rotate-mib = 0\nkeep-files = 3\nin-quiet-hours = \"keep-silent\"\nlists = [\"watch\"]\n"));
     assert!(matches!(&log.kind, SinkKind::EventLog(log) if log.rotate_bytes == 0 && log.keep_files == 3));
     assert_eq!(log.filter.in_quiet_hours, InQuietHours::KeepSilent);
     assert_eq!(log.filter.lists.len(), 1);
@@ -80,7 +83,10 @@ fn every_key_of_a_sink_is_read() {
 #[test]
 fn what_cannot_be_meant_is_named_with_what_is_allowed() {
     for (text, want) in [
-        ("kind = \"webhok\"\nurl = \"https://x/\"\n".to_owned(), "\"webhok\" is no kind of sink (did you mean \"webhook\"?)"),
+        (
+            "kind = \"webhok\"\nurl = \"https://x/\"\n".to_owned(),
+            "\"webhok\" is no kind of sink (did you mean \"webhook\"?)",
+        ),
         ("kind = \"webhook\"\n".to_owned(), "[sinks.x] url: is missing; allowed is https://HOST"),
         ("kind = \"mqtt\"\n".to_owned(), "broker: is missing; allowed is mqtts://HOST"),
         ("kind = \"webhook\"\nurl = \"ftp://x/\"\n".to_owned(), "has a scheme that this kind of sink does not speak"),
@@ -88,8 +94,14 @@ fn what_cannot_be_meant_is_named_with_what_is_allowed() {
         ("kind = \"webhook\"\nurl = \"https://ann:canary@desk/\"\n".to_owned(), "holds a user or a password"),
         ("kind = \"mqtt\"\nbroker = \"mqtts://ann:canary@b\"\n".to_owned(), "holds a user or a password"),
         ("kind = \"mqtt\"\nbroker = \"mqtt://b/topic\"\n".to_owned(), "goes on after the host"),
-        (format!("{LOG}url = \"https://x/\"\n"), "url: contradicts kind = \"event-log\"; only a sink of kind \"webhook\" has it"),
-        (format!("{HOOK}broker = \"mqtt://x\"\n"), "broker: contradicts kind = \"webhook\"; only a sink of kind \"mqtt\""),
+        (
+            format!("{LOG}url = \"https://x/\"\n"),
+            "url: contradicts kind = \"event-log\"; only a sink of kind \"webhook\" has it",
+        ),
+        (
+            format!("{HOOK}broker = \"mqtt://x\"\n"),
+            "broker: contradicts kind = \"webhook\"; only a sink of kind \"mqtt\"",
+        ),
         (format!("{LOG}timeout-ms = 500\n"), "only a sink of kind \"webhook\" or \"mqtt\" has it"),
         (format!("{HOOK}rotate-mib = 5\n"), "contradicts kind = \"webhook\""),
         (format!("{HOOK}secret-credential = \"ann:canary\"\n"), "is not the name of a credential (not shown here)"),

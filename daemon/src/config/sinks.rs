@@ -74,8 +74,7 @@ fn sink(reader: &mut Reader<'_, '_>) -> Option<SinkSettings> {
         })
     });
     // Every key is read whatever the kind, so that the list of known keys is whole; what is out of place is said after.
-    let connection =
-        (reader.path("ca-file", SYSTEM_CERTIFICATES), reader.millis("timeout-ms", (100, 60_000), 10_000));
+    let connection = (reader.path("ca-file", SYSTEM_CERTIFICATES), reader.millis("timeout-ms", (100, 60_000), 10_000));
     let log = event_log(reader, kind);
     let (webhook, mqtt) = (webhook(reader, kind, connection.clone()), mqtt(reader, kind, connection));
     let filter = filter(reader, kind);
@@ -160,17 +159,12 @@ fn credential(reader: &mut Reader<'_, '_>, key: &'static str) -> Option<String> 
 
 const URLS: &str = "allowed is https://HOST[:PORT]/PATH or http://...; user and password do not belong there: see secret-credential and \
      token-credential";
-const BROKERS: &str =
-    "allowed is mqtts://HOST[:PORT] or mqtt://HOST[:PORT]; user and password go to a credential file that `credential` names";
+const BROKERS: &str = "allowed is mqtts://HOST[:PORT] or mqtt://HOST[:PORT]; user and password go to a credential file that `credential` names";
 
 /// What every sink on the network has: trusted certificates and patience.
 type Connection = (PathBuf, Duration);
 
-fn webhook(
-    reader: &mut Reader<'_, '_>,
-    kind: Option<Kind>,
-    (ca_file, timeout): Connection,
-) -> Option<WebhookSettings> {
+fn webhook(reader: &mut Reader<'_, '_>, kind: Option<Kind>, (ca_file, timeout): Connection) -> Option<WebhookSettings> {
     let url = needed(reader, kind == Some(Kind::Webhook), "url", URLS, |text| Endpoint::parse(text, &HTTP));
     let (secret, token) = (credential(reader, "secret-credential"), credential(reader, "token-credential"));
     Some(WebhookSettings { url: url?, secret_credential: secret, token_credential: token, ca_file, timeout })
@@ -180,7 +174,8 @@ fn mqtt(reader: &mut Reader<'_, '_>, kind: Option<Kind>, (ca_file, timeout): Con
     let broker = needed(reader, kind == Some(Kind::Mqtt), "broker", BROKERS, |text| Endpoint::parse(text, &MQTT));
     let login = credential(reader, "credential");
     let client = credential(reader, "client-credential");
-    let ids = "allowed are 1 to 64 characters of a-z, A-Z, 0-9, '-', '_' and '.', or \"\" for one made of the topic prefix";
+    let ids =
+        "allowed are 1 to 64 characters of a-z, A-Z, 0-9, '-', '_' and '.', or \"\" for one made of the topic prefix";
     let client_id = reader.checked("client-id", Some(""), ids, client_id).flatten();
     let topics = "allowed are levels of a-z, A-Z, 0-9, '-' and '_', separated by '/', at most 128 characters";
     let prefix = reader.checked("topic-prefix", Some("sekisho"), topics, topic);

@@ -29,6 +29,10 @@ pub const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Events read from the outbox at once: few enough that a repeat after a crash is short and memory stays flat.
 const BATCH_MAX: u32 = 256;
 
+/// Outcomes are noted in the store after so many, or after so long: what is not noted is delivered again after a crash.
+const NOTED_AFTER: usize = 64;
+const NOTED_WITHIN: Duration = Duration::from_millis(100);
+
 /// Events never tried before that may fail one after the other before the receiver itself is held to be the cause.
 const FAILED_IN_A_ROW: u32 = 3;
 
@@ -74,7 +78,7 @@ pub struct Delivery {
     clock: Arc<dyn Clock>,
     policy: RetryPolicy,
     standing: Arc<Standing>,
-    /// Tried and not yet noted in the store. At most one batch.
+    /// Tried and not yet noted in the store.
     unsettled: Vec<(String, Tried)>,
     /// Refusals of events that are still tried.
     refusals: BTreeMap<String, u32>,
@@ -208,8 +212,17 @@ impl Delivery {
 
     /// Hands the events over until all are, or it is no use to go on. Returns the wait when there is a hold.
     async fn hand_over(&mut self, outlet: &mut Outlet, items: &[OutboxItem]) -> Option<Duration> {
+        let mut noted = self.clock.now().mono;
         for chunk in items.chunks(outlet.together().max(1)) {
-            let outcomes = outlet.hand_over(self.clock.now(), chunk).await;
+            let now = self.clock.now();
+            let due = self.unsettled.len() >= NOTED_AFTER || now.mono.since(noted) >= NOTED_WITHIN;
+            if due && !self.settle() {
+                return None;
+            }
+            if due {
+                noted = now.mono;
+            }
+            let outcomes = outlet.hand_over(now, chunk).await;
             let whole = outcomes.len() == chunk.len();
             let mut held = None;
             for (item, outcome) in chunk.iter().zip(outcomes) {
@@ -327,9 +340,9 @@ impl Delivery {
         if self.holds.is_power_of_two() {
             let (name, why, tries, next_s) = (&self.name, &down.why, self.holds, wait.as_secs_f32());
             match down.cause {
-                DownCause::Unreachable => tracing::warn!(
-                    "sink {name}: {why}; events stay in the outbox, try {tries}, next in {next_s:.0} s"
-                ),
+                DownCause::Unreachable => {
+                    tracing::warn!("sink {name}: {why}; events stay in the outbox, try {tries}, next in {next_s:.0} s")
+                }
                 DownCause::Denied => tracing::error!(
                     "sink {name}: {why}; this needs somebody. Events stay in the outbox, try {tries}, next in {next_s:.0} s"
                 ),
@@ -345,9 +358,9 @@ impl Delivery {
         if self.holds < self.policy.attempts_min {
             return;
         }
-        let (name, before, why) = (self.name.clone(), now.wall.0.saturating_sub(self.policy.age_max_ms), why.to_owned());
-        let given_up =
-            self.store.call(move |store| store.give_up(&name, WallMs(before), &why, now.wall, SWEEP_MAX));
+        let (name, before, why) =
+            (self.name.clone(), now.wall.0.saturating_sub(self.policy.age_max_ms), why.to_owned());
+        let given_up = self.store.call(move |store| store.give_up(&name, WallMs(before), &why, now.wall, SWEEP_MAX));
         if let Ok(count @ 1..) = flat(given_up) {
             self.count_dead(count, "they waited longer than give-up-after-h");
         }
@@ -406,9 +419,9 @@ impl Delivery {
         self.swept = Some(now.mono);
         let before = move |kept_ms: i64| WallMs(now.wall.0.saturating_sub(kept_ms));
         let name = self.name.clone();
-        let swept = self.store.call(move |store| {
-            store.forget_settled(&name, before(DELIVERED_KEPT_MS), before(DEAD_KEPT_MS), SWEEP_MAX)
-        });
+        let swept = self
+            .store
+            .call(move |store| store.forget_settled(&name, before(DELIVERED_KEPT_MS), before(DEAD_KEPT_MS), SWEEP_MAX));
         match flat(swept) {
             Ok((_, 0)) | Err(_) => {}
             Ok((_, dead)) => {

@@ -14,7 +14,9 @@ const BYTES_MAX: u64 = 64 * 1024;
 pub fn read(places: &CredentialPlaces, name: &str) -> Result<Zeroizing<String>, String> {
     let found = places.find(name).map_err(|fault| fault.to_string())?;
     let path = found.ok_or_else(|| {
-        format!("there is no credential {name:?}; put it into a file of that name in [daemon] credentials-dir, mode 600")
+        format!(
+            "there is no credential {name:?}; put it into a file of that name in [daemon] credentials-dir, mode 600"
+        )
     })?;
     let wrong = |what: &str| format!("credential {}: {what}", path.display());
     let file = std::fs::File::open(&path).map_err(|error| wrong(&error.to_string()))?;

@@ -95,7 +95,9 @@ impl Mqtt {
     pub async fn prepare(&mut self, now: Now) -> Result<Duration, Down> {
         if self.link.is_none() {
             let patience = self.settings.timeout;
-            let late = || Down::unreachable(format!("{}: no connection within {} ms", self.settings.broker, patience.as_millis()));
+            let late = || {
+                Down::unreachable(format!("{}: no connection within {} ms", self.settings.broker, patience.as_millis()))
+            };
             let link = tokio::time::timeout(patience, self.connect()).await.map_err(|_| late())??;
             self.link = Some(link);
             self.connected = now.mono;
@@ -128,7 +130,10 @@ impl Mqtt {
         let mut link = Link::open(socket, &with).await.map_err(|error| self.down(&error))?;
         // Without permission to read, topics of cameras that went while we were away stay; everything else works.
         if !link.subscribe(&self.topics.own()).await.map_err(|error| self.down(&error))? {
-            tracing::info!("sink {}: the broker does not let us read our own topics; those of removed cameras stay", self.name);
+            tracing::info!(
+                "sink {}: the broker does not let us read our own topics; those of removed cameras stay",
+                self.name
+            );
         }
         Ok(link)
     }
@@ -172,7 +177,8 @@ impl Mqtt {
             match ack.as_ref()? {
                 Ack::Taken => {}
                 Ack::TooLarge(bytes) => {
-                    outcome = Outcome::Refused(format!("{broker}: the event has {bytes} bytes, more than the broker takes"));
+                    outcome =
+                        Outcome::Refused(format!("{broker}: the event has {bytes} bytes, more than the broker takes"));
                 }
                 Ack::Refused(reason) => {
                     let why = format!("{broker}: the event was not taken{}", said(reason));

@@ -93,7 +93,10 @@ mod tests {
 
     #[test]
     fn an_answer_is_shown_short_plain_and_without_the_person() {
-        assert_eq!(excerpt(b" {\"error\":\r\n\t\"no\x1b[31m such field\"} ", "ann-3"), "{\"error\": \"no [31m such field\"}");
+        assert_eq!(
+            excerpt(b" {\"error\":\r\n\t\"no\x1b[31m such field\"} ", "ann-3"),
+            "{\"error\": \"no [31m such field\"}"
+        );
         assert_eq!(excerpt(&vec![b'x'; 9000], "ann-3").len(), 120);
         assert_eq!(excerpt(b"already told of ann-3", "ann-3"), "");
         assert_eq!(excerpt(b"caf\xe9", "ann-3"), "caf\u{fffd}");

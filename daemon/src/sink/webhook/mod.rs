@@ -195,7 +195,8 @@ impl Webhook {
         };
         let wait = head.headers.get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?, now));
         let words = excerpt(&rest, person);
-        let said = format!("{} answers {}{}{words}", self.settings.url, head.status, if words.is_empty() { "" } else { ": " });
+        let said =
+            format!("{} answers {}{}{words}", self.settings.url, head.status, if words.is_empty() { "" } else { ": " });
         let outcome = outcome(head.status, wait, said);
         if matches!(&outcome, Outcome::Down(_)) {
             // Perhaps the secret or the token was changed meanwhile.

@@ -16,7 +16,9 @@ const SECRET_BYTES_MIN: usize = 16;
 /// When the secret is too short.
 pub(super) fn key(secret: &str) -> Result<hmac::Key, String> {
     if secret.len() < SECRET_BYTES_MIN {
-        return Err(format!("the secret is shorter than {SECRET_BYTES_MIN} characters; `openssl rand -hex 32` makes one"));
+        return Err(format!(
+            "the secret is shorter than {SECRET_BYTES_MIN} characters; `openssl rand -hex 32` makes one"
+        ));
     }
     Ok(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()))
 }
