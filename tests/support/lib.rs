@@ -1,9 +1,13 @@
 //! What the tests share: test cameras and clocks.
 
+pub mod broker;
 pub mod browser;
+pub mod certificates;
 pub mod clock;
+pub mod delivering;
 pub mod demo;
 pub mod feed;
+pub mod hook;
 pub mod rtsp;
 pub mod rtsp_stub;
 pub mod site;
