@@ -128,7 +128,8 @@ impl Browser {
         page.call("Emulation.setDeviceMetricsOverride", metrics);
         page.call("Emulation.setTouchEmulationEnabled", json!({ "enabled": device.phone }));
         page.call("Emulation.setLocaleOverride", json!({ "locale": device.language }));
-        let agent = json!({ "userAgent": "Mozilla/5.0 (X11; Linux x86_64) Chrome/150", "acceptLanguage": device.language });
+        let agent =
+            json!({ "userAgent": "Mozilla/5.0 (X11; Linux x86_64) Chrome/150", "acceptLanguage": device.language });
         page.call("Emulation.setUserAgentOverride", agent);
         let scheme = json!({ "name": "prefers-color-scheme", "value": if device.dark { "dark" } else { "light" } });
         page.call("Emulation.setEmulatedMedia", json!({ "features": [scheme] }));
@@ -185,7 +186,11 @@ impl Page<'_> {
     pub fn eval(&mut self, code: &str) -> Value {
         let params = json!({ "expression": code, "awaitPromise": true, "returnByValue": true, "userGesture": true });
         let answer = self.call("Runtime.evaluate", params);
-        assert!(answer.get("exceptionDetails").is_none(), "{code}: {}", answer["exceptionDetails"]["exception"]["description"]);
+        assert!(
+            answer.get("exceptionDetails").is_none(),
+            "{code}: {}",
+            answer["exceptionDetails"]["exception"]["description"]
+        );
         answer["result"]["value"].clone()
     }
 
@@ -208,7 +213,11 @@ impl Page<'_> {
             std::thread::sleep(Duration::from_millis(50));
         }
         let shown = self.eval("document.body.innerText");
-        panic!("{what}: not within {seconds} s ({code}); {:?}; the page shows:\n{}", self.problems(), shown.as_str().unwrap_or_default());
+        panic!(
+            "{what}: not within {seconds} s ({code}); {:?}; the page shows:\n{}",
+            self.problems(),
+            shown.as_str().unwrap_or_default()
+        );
     }
 
     /// Waits until a selector is there.
@@ -280,7 +289,17 @@ impl Page<'_> {
     /// Interactive parts that a screen reader could not name, as role and place.
     pub fn unnamed(&mut self) -> Vec<String> {
         const NAMED: [&str; 11] = [
-            "button", "link", "textbox", "combobox", "checkbox", "radio", "img", "dialog", "navigation", "list", "heading",
+            "button",
+            "link",
+            "textbox",
+            "combobox",
+            "checkbox",
+            "radio",
+            "img",
+            "dialog",
+            "navigation",
+            "list",
+            "heading",
         ];
         let tree = self.call("Accessibility.getFullAXTree", json!({}));
         let nodes = tree["nodes"].as_array().cloned().unwrap_or_default();
@@ -289,7 +308,9 @@ impl Page<'_> {
         // Lists within a labelled part need no name of their own.
         let nameless = seen.filter(|node| {
             let role = role(node);
-            NAMED.contains(&role.as_str()) && role != "list" && node["name"]["value"].as_str().unwrap_or_default().trim().is_empty()
+            NAMED.contains(&role.as_str())
+                && role != "list"
+                && node["name"]["value"].as_str().unwrap_or_default().trim().is_empty()
         });
         nameless.map(|node| format!("{} {}", role(node), node["nodeId"])).collect()
     }

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 /// The sections, in the order of the shipped file. The last three hold named sections.
 const SECTIONS: [&str; 14] = [
-    "daemon", "models", "store", "detect", "quality", "track", "decide", "evidence", "shadow", "drift", "review", "lists",
-    "cameras", "sinks",
+    "daemon", "models", "store", "detect", "quality", "track", "decide", "evidence", "shadow", "drift", "review",
+    "lists", "cameras", "sinks",
 ];
 
 /// `sun_path` of a Unix socket address holds 108 bytes with its final zero.

@@ -151,7 +151,7 @@ function smallPhoto(detail, picture) {
     coarsen(canvas, image, Math.max(1, Math.round(image.naturalWidth * reduce)), Math.max(1, Math.round(image.naturalHeight * reduce)));
   });
   image.src = photoPath(detail.person, photo.n);
-  return h('li', { class: 'shot own' }, h('span', { class: 'native' }, canvas), h('span', { class: 'under' }, h('b', {}, t('look.photo'))));
+  return h('li', { class: 'shot own' }, h('span', { class: 'native' }, canvas), h('span', { class: 'under' }, h('b', {}, t('look.photo.short'))));
 }
 
 /**
@@ -175,7 +175,7 @@ export function strip(detail, chosen, choose) {
     h('span', { class: 'under', 'aria-hidden': 'true' }, `${t('look.offset', { offset })} `, h('b', {}, t('look.short', { px: picture['face-px'] }))));
     return h('li', {}, button);
   });
-  return { order: order.map(({ nth }) => nth), element: h('ul', { class: 'strip', 'aria-label': t('look.strip') }, smallPhoto(detail, detail.pictures[0]), ...shots) };
+  return { order: order.map(({ nth }) => nth), element: h('ul', { class: 'strip', 'aria-label': t('look.strip') }, smallPhoto(detail, detail.pictures[chosen]), ...shots) };
 }
 
 /** Marks the chosen picture of a strip. */

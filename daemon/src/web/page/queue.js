@@ -12,6 +12,12 @@ const HURRY_MS = 120_000;
 /** The person as people may know them: the display name where the daemon has one, with the reference behind it. */
 export const called = (alert) => alert['display-name'] || alert.person;
 
+/** Place of the picture that shows most: large, and turned to the camera. Pictures come in the order they were taken. */
+export function bestOf(pictures) {
+  const worth = (picture) => picture['face-px'] * Math.cos((Math.min(80, Math.abs(picture.quality?.['yaw-deg'] ?? 0)) * Math.PI) / 180);
+  return (pictures ?? []).reduce((best, picture, nth) => (worth(picture) > worth(pictures[best]) ? nth : best), 0);
+}
+
 /** What is left of the time to vote: words and a bar that says the same. */
 export function deadline(alert) {
   const words = h('span', { class: 'left' });
@@ -62,7 +68,7 @@ class Row {
     const seen = JSON.stringify([alert['votes-cast'], alert.voted, alert.expires, alert.stage, alert.pictures?.length, mine?.phase]);
     if (seen === this.seen) return;
     this.seen = seen;
-    const best = alert.pictures?.[0];
+    const best = alert.pictures?.[bestOf(alert.pictures)];
     const image = best
       ? h('img', { src: picturePath(alert.id, best.n), alt: t('alt.best', { px: best['face-px'] }), loading: 'lazy', decoding: 'async', width: best.width, height: best.height })
       : h('span', { class: 'no-picture' }, t('look.none'));
@@ -73,7 +79,7 @@ class Row {
       h('span', { class: 'thumb' }, image),
       h('span', { class: 'about' },
         h('span', { class: 'who' }, h('b', {}, called(alert)), marks),
-        h('span', { class: 'where' }, h('span', {}, alert.camera), ' · ', ago(alert.opened), ' · ', t('look.short', { px: alert['face-px'] })),
+        h('span', { class: 'where' }, h('span', {}, alert.camera), ' \u00b7 ', ago(alert.opened), ' \u00b7 ', t('look.short', { px: alert['face-px'] })),
         h('span', { class: 'when' }, deadline(alert), h('span', { class: 'votes' }, icon('people'), votesOf(alert)))),
       icon('next'));
     const focused = this.element.contains(document.activeElement);
