@@ -18,3 +18,4 @@ pub mod site;
 pub mod status;
 pub mod survey;
 pub mod telemetry;
+pub mod web;

@@ -81,6 +81,7 @@ pub struct Daemon {
     traffic: keeper::SharedTraffic,
     in_force: Arc<RwLock<Settings>>,
     app: App,
+    reload_web: watch::Sender<u64>,
     _lock: InstanceLock,
 }
 
@@ -131,6 +132,7 @@ fn sources(
         store: Box::new(move || store.health()),
         sinks: Box::new(move || roster.views()),
         socket: Arc::clone(counts),
+        review: Arc::default(),
     }
 }
 
@@ -182,9 +184,11 @@ impl Daemon {
         sinks.follow(&settings)?;
         let counts = Arc::new(SocketCounts::default());
         let sources = Arc::new(sources(proven.facts, &board, &clock, &fleet, &store, &counts, &roster));
-        let app = App { sources, alerts, verdicts, orders: orders.clone(), store: store.clone(), sinks: roster };
+        let web = shared.web(&sources, &alerts, &in_force)?;
+        let app = App { sources, alerts, verdicts, orders: orders.clone(), store: store.clone(), sinks: roster, web };
         let (access, rules) = watch::channel(access_rules(&settings));
         let (stop_socket, stop) = watch::channel(false);
+        let reload_web = app.web.start(&stop);
         tokio::spawn(server::serve(proven.listener, router(app.clone()), rules, counts, stop));
         Ok(Self {
             settings,
@@ -203,6 +207,7 @@ impl Daemon {
             traffic,
             in_force,
             app,
+            reload_web,
             _lock: proven.lock,
         })
     }

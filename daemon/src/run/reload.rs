@@ -37,7 +37,10 @@ impl Daemon {
         *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = new.clone();
         if plan.access == Change::Differs {
             self.access.send_replace(access_rules(&new));
+            self.app.web.forget_tickets();
         }
+        // The certificate may have been renewed in its file although no key changed.
+        self.reload_web.send_modify(|count| *count += 1);
         self.apply_cameras(&plan, &new);
         // First who is told, then who tells: a sink that is gone gets nothing new, and a new one nothing before it is there.
         *self.subscriptions.write().unwrap_or_else(PoisonError::into_inner) = journal::subscriptions(&new);

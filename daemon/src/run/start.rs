@@ -16,7 +16,8 @@ use crate::notify::{self, Pulse};
 use crate::site::{self, CalibrationPlaces, ChosenCalibration};
 use crate::status::board::Board;
 use crate::status::server;
-use crate::status::view::Facts;
+use crate::status::view::{Facts, Sources};
+use crate::web::{Around, Web};
 use sekisho_camera::slot::Signal;
 use sekisho_logic::gallery::Gallery;
 use sekisho_logic::record::AlertRecord;
@@ -162,6 +163,25 @@ impl Shared<'_> {
             beat: self.pulse.register("evidence", self.clock.now().mono),
         };
         spawn("evidence", move || recorder.run())
+    }
+
+    /// The review page, not served yet.
+    pub(super) fn web(
+        &self,
+        sources: &Arc<Sources>,
+        alerts: &broadcast::Sender<Arc<str>>,
+        settings: &Arc<RwLock<Settings>>,
+    ) -> Result<Arc<Web>, Failure> {
+        let around = Around {
+            clock: Arc::clone(self.clock),
+            store: self.store.clone(),
+            orders: self.orders.clone(),
+            alerts: alerts.clone(),
+            sources: Arc::clone(sources),
+            settings: Arc::clone(settings),
+            counts: Arc::clone(&sources.review),
+        };
+        Web::new(around).map(Arc::new)
     }
 
     /// Starts following the store's gallery.

@@ -1,6 +1,8 @@
 //! What the outside may see: views with a version, never read from by the daemon itself.
 
 pub mod access;
+pub mod ballot;
+pub mod blind;
 pub mod board;
 pub mod metrics;
 pub mod routes;

@@ -1,11 +1,15 @@
 //! What each path answers, and which role it asks for.
 
 use super::access::{Peer, Role};
+use super::ballot::{self, NotCast};
+use super::blind::Reader;
 use super::sinks;
 use super::view::Sources;
 use super::wire::{self, SCHEMA_VERSION};
 use crate::run::decide::Order;
 use crate::run::sinks::Roster;
+use crate::web::refusal::Refusal as PageRefusal;
+use crate::web::{Web, tickets};
 use axum::extract::{DefaultBodyLimit, Extension, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
@@ -17,20 +21,17 @@ use sekisho_logic::alert::Ballot;
 use sekisho_logic::id::{CameraId, PersonId};
 use sekisho_logic::record::{AlertId, Stage, Verdict};
 use sekisho_logic::suspension::Subject;
-use sekisho_store::{AlertFilter, JobRefused, Store, StoreError, StoreHandle};
+use sekisho_store::{AlertFilter, JobRefused, ReviewerRole, Store, StoreError, StoreHandle};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 use tokio::sync::{broadcast, oneshot};
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tokio_stream::{Stream, StreamExt as _};
-
-/// How long a vote may take to reach the journal before the client is told that it is still on its way.
-const VOTE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Alerts in one answer at the most.
 const ALERTS_MAX: u32 = 1000;
@@ -48,6 +49,8 @@ pub struct App {
     pub orders: SyncSender<Order>,
     /// The store thread.
     pub store: StoreHandle,
+    /// The review page, and who is the same person.
+    pub web: Arc<Web>,
     /// The sinks.
     pub sinks: Roster,
 }
@@ -96,6 +99,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/alerts", get(alerts))
         .route("/v1/alerts/{id}", get(alert))
         .route("/v1/events", get(events))
+        .route("/v1/review/ticket", post(ticket))
         .route("/v1/sinks", get(sinks::list))
         .route("/metrics", get(async |State(app): State<App>| app.sources.metrics()))
         .route("/healthz", get(healthz))
@@ -165,7 +169,11 @@ struct AlertsQuery {
     limit: Option<u32>,
 }
 
-async fn alerts(State(app): State<App>, Query(query): Query<AlertsQuery>) -> Result<Json<Value>, Refusal> {
+async fn alerts(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    Query(query): Query<AlertsQuery>,
+) -> Result<Json<Value>, Refusal> {
     let bad = |said: String| Refusal(StatusCode::BAD_REQUEST, said);
     let known = || Stage::ALL.map(Stage::as_str).join(", ");
     let stage = query.stage.map(|word| {
@@ -179,16 +187,22 @@ async fn alerts(State(app): State<App>, Query(query): Query<AlertsQuery>) -> Res
     };
     let limit = query.limit.unwrap_or(50).min(ALERTS_MAX);
     let found = ask(&app.store, move |store| store.alerts(&filter, limit)).await?;
-    let found: Vec<_> = found.iter().map(wire::alert).collect();
+    let reader = Reader { peer, reviewers: &app.web.reviewers };
+    let found: Vec<_> = found.iter().map(|alert| reader.alert(wire::alert(alert))).collect();
     Ok(Json(json!({ "schema-version": SCHEMA_VERSION, "alerts": found })))
 }
 
-async fn alert(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
+async fn alert(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Refusal> {
     let wanted = AlertId(id.clone());
     let found = ask(&app.store, move |store| store.alert(&wanted)).await?;
     let missing =
         || Refusal(StatusCode::NOT_FOUND, format!("there is no alert {id:?}; `sekisho alerts list` has them"));
-    let mut answer = wire::alert(&found.ok_or_else(missing)?.record);
+    let reader = Reader { peer, reviewers: &app.web.reviewers };
+    let mut answer = reader.alert(wire::alert(&found.ok_or_else(missing)?.record));
     answer["schema-version"] = json!(SCHEMA_VERSION);
     Ok(Json(answer))
 }
@@ -207,32 +221,37 @@ async fn vote(
     Path(id): Path<String>,
     Json(vote): Json<CastVote>,
 ) -> Result<Response, Refusal> {
-    let mut committed = app.alerts.subscribe();
-    let (reply, answer) = oneshot::channel();
-    let ballot = Ballot { reviewer: peer.reviewer(), verdict: vote.verdict, reason: vote.reason };
-    let order = Order::Vote { alert: AlertId(id), ballot, reply };
-    let busy = "the daemon is too busy to take the vote; try again";
-    app.orders.try_send(order).map_err(|error| match error {
-        TrySendError::Full(_) => Refusal(StatusCode::SERVICE_UNAVAILABLE, busy.into()),
-        TrySendError::Disconnected(_) => Refusal(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping".into()),
+    let (reviewers, alert) = (&app.web.reviewers, AlertId(id));
+    let me = reviewers.canonical(&peer.reviewer());
+    let wanted = alert.clone();
+    let known = ask(&app.store, move |store| store.alert(&wanted)).await?;
+    let reviewer = known.map_or_else(|| me.clone(), |known| reviewers.name_on(&known.record, &me));
+    let ballot = Ballot { reviewer, verdict: vote.verdict, reason: vote.reason };
+    let event = ballot::cast(&app.orders, &app.alerts, alert, ballot).await.map_err(|not| {
+        let status = match &not {
+            NotCast::Busy | NotCast::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            NotCast::Refused(_) => StatusCode::CONFLICT,
+            NotCast::Unwritten => StatusCode::ACCEPTED,
+        };
+        Refusal(status, not.to_string())
     })?;
-    let event = answer.await.map_err(|_| Refusal(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping".into()))?;
-    let event = event.map_err(|said| Refusal(StatusCode::CONFLICT, said))?;
-    let told = wire::event(&event);
-    let written = tokio::time::timeout(VOTE_PATIENCE, async {
-        let id = format!("\"id\":{}", told["id"]);
-        while let Ok(line) = committed.recv().await {
-            if line.contains(&id) {
-                return true;
-            }
-        }
-        false
-    });
-    if written.await == Ok(true) {
-        return Ok(Json(told).into_response());
-    }
-    let said = "the vote counts, but the store has not written it yet; see `sekisho status`";
-    Err(Refusal(StatusCode::ACCEPTED, said.into()))
+    Ok(Json(wire::event(&event)).into_response())
+}
+
+/// A ticket for the review page, with the role that the kernel's word gives.
+async fn ticket(State(app): State<App>, Extension(peer): Extension<Peer>) -> Result<Json<Value>, Refusal> {
+    let role = match peer.role {
+        Role::Nobody | Role::View => ReviewerRole::Viewer,
+        Role::Review => ReviewerRole::Reviewer,
+        Role::Admin => ReviewerRole::Admin,
+    };
+    let given = app.web.ticket(peer.uid, role).map_err(|PageRefusal { status, said, .. }| Refusal(status, said))?;
+    Ok(Json(json!({
+        "schema-version": SCHEMA_VERSION,
+        "url": given.url,
+        "expires-s": tickets::GOOD_FOR.as_secs(),
+        "certificate-sha256": given.fingerprint,
+    })))
 }
 
 #[derive(Debug, Deserialize)]
@@ -254,7 +273,7 @@ async fn lift(
         Refusal(StatusCode::BAD_REQUEST, said.into())
     })?;
     let (reply, answer) = oneshot::channel();
-    let order = Order::Lift { subject, actor: peer.reviewer(), reply };
+    let order = Order::Lift { subject, actor: app.web.reviewers.canonical(&peer.reviewer()), reply };
     app.orders.try_send(order).map_err(|_| stopping())?;
     if answer.await.map_err(|_| stopping())? {
         return Ok(Json(json!({ "schema-version": SCHEMA_VERSION, "lifted": wanted.subject })));
@@ -271,22 +290,23 @@ struct EventsQuery {
 
 async fn events(
     State(app): State<App>,
+    Extension(peer): Extension<Peer>,
     Query(query): Query<EventsQuery>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     // Without `tracks` the second stream is one that nobody ever writes to.
     let tracks = query.tracks.map_or_else(|| broadcast::channel(1).1, |_| app.verdicts.subscribe());
-    let stream = lines(app.alerts.subscribe()).merge(lines(tracks));
+    let (alerts, tracks) = (lines(app.alerts.subscribe()), lines(tracks));
+    let stream = alerts.merge(tracks).map(move |line| {
+        let reader = Reader { peer, reviewers: &app.web.reviewers };
+        Ok(Event::default().data(reader.event(&line).as_deref().unwrap_or(&line)))
+    });
     Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
 }
 
 /// A listener's bounded backlog: whoever is too slow is told how much was missed, and goes on with the newest.
-fn lines(receiver: broadcast::Receiver<Arc<str>>) -> impl Stream<Item = Result<Event, Infallible>> {
-    BroadcastStream::new(receiver).map(|line| {
-        Ok(match line {
-            Ok(line) => Event::default().data(&*line),
-            Err(BroadcastStreamRecvError::Lagged(count)) => {
-                Event::default().data(json!({ "type": "missed", "count": count }).to_string())
-            }
-        })
+fn lines(receiver: broadcast::Receiver<Arc<str>>) -> impl Stream<Item = Arc<str>> {
+    BroadcastStream::new(receiver).map(|line| match line {
+        Ok(line) => line,
+        Err(BroadcastStreamRecvError::Lagged(count)) => json!({ "type": "missed", "count": count }).to_string().into(),
     })
 }

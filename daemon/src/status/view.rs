@@ -6,6 +6,7 @@ use super::wire::SCHEMA_VERSION;
 use crate::evidence::retention::Held;
 use crate::run::suspension;
 use crate::sink::standing::SinkView;
+use crate::web::counts::WebCounts;
 use sekisho_camera::status::CameraStatus;
 use sekisho_logic::id::CameraId;
 use sekisho_logic::policy::ConfirmBy;
@@ -42,6 +43,8 @@ pub struct Sources {
     pub sinks: Box<dyn Fn() -> Vec<SinkView> + Send + Sync>,
     /// Counters of the socket.
     pub socket: Arc<SocketCounts>,
+    /// Counters of the review page.
+    pub review: Arc<WebCounts>,
 }
 
 /// Resident memory of this process in bytes, from `/proc/self/statm`; 0 where there is none.
@@ -91,6 +94,7 @@ impl Sources {
                 "shed-total": self.socket.shed_total.load(Ordering::Relaxed),
                 "denied-total": self.socket.denied_total.load(Ordering::Relaxed),
             },
+            "review": self.review.json(),
             "pad": "none",
         })
     }
