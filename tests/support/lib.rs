@@ -1,6 +1,6 @@
 //! What the tests share: test cameras and clocks.
 
-pub mod browser;
+pub mod chromium;
 pub mod clock;
 pub mod demo;
 pub mod feed;

@@ -157,12 +157,11 @@ export function queueView() {
     const more = state.candidates > 0 ? t('queue.candidates', { n: state.candidates }) : '';
     say(head, !state.queueKnown ? t('loading') : none ? '' : join(lead, more));
     head.hidden = none;
-    const hidden = state.waiting - state.queue.filter((alert) => !alert.voted).length;
-    empty.hidden = !none && hidden <= 0;
+    empty.hidden = !none && state.hidden === 0;
     if (none) {
       empty.replaceChildren(icon('check'), h('h2', {}, t('queue.empty')), h('p', {}, t('queue.empty.next')),
         state.candidates > 0 ? h('p', {}, t('queue.candidates', { n: state.candidates })) : '');
-    } else if (hidden > 0) empty.replaceChildren(h('p', {}, t('queue.hidden', { n: hidden })));
+    } else if (state.hidden > 0) empty.replaceChildren(h('p', {}, t('queue.hidden', { n: state.hidden })));
     health.replaceChildren(icon('camera'), h('span', {}, cameraLine()));
     health.hidden = !state.cameras;
     health.classList.toggle('bad', state.cameras?.some((camera) => !['streaming', 'ended'].includes(camera.state)) ?? false);
