@@ -1,8 +1,8 @@
 //! What the tests share: test cameras and clocks.
 
 pub mod broker;
-pub mod browser;
 pub mod certificates;
+pub mod chromium;
 pub mod clock;
 pub mod delivering;
 pub mod demo;
