@@ -1,6 +1,7 @@
 //! What the tests share: test cameras and clocks.
 
 pub mod broker;
+pub mod browser;
 pub mod certificates;
 pub mod chromium;
 pub mod clock;
@@ -8,6 +9,7 @@ pub mod delivering;
 pub mod demo;
 pub mod feed;
 pub mod hook;
+pub mod planted;
 pub mod rtsp;
 pub mod rtsp_stub;
 pub mod site;
