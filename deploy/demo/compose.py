@@ -26,7 +26,7 @@ EYES_M = {"collins": 1.55, "hopper": 1.52, "obama": 1.70, "biden": 1.68, "einste
 ENROLLED = {
     "collins": {"name": "Eileen Collins", "photo": "astronaut.png", "shown": "the same photograph"},
     "hopper": {"name": "Grace Hopper", "photo": "grace_hopper.jpg", "shown": "the same photograph"},
-    "obama": {"name": "Barack Obama", "photo": "obama.jpg", "shown": "another photograph, obama3.jpg"},
+    "obama": {"name": "Barack Obama", "photo": "obama.jpg", "shown": "another photograph, obama3.jpg", "list": "watch"},
 }
 
 # Who comes when and along which path: (seconds after `start`, metres to the right, metres ahead). A path that ends at

@@ -77,6 +77,7 @@ class Site:
             ("daemon", "state-dir", quoted(STATE / "data")),
             ("daemon", "socket", quoted(socket_path)),
             ("daemon", "credentials-dir", quoted(STATE / "credentials")),
+            ("review", "listen", quoted(f"127.0.0.1:{free_port()}")),
             ("models", "manifest", quoted(ROOT / "models/manifest.toml")),
             ("models", "dir", quoted(ROOT / ".sekisho/models")),
             ("models", "onnxruntime", quoted(ROOT / ".sekisho/onnxruntime/libonnxruntime.so.1.26.0")),

@@ -2,6 +2,9 @@
 
     run.py [--duration SECONDS]     without a duration: until Ctrl-C
 
+People on the watch list wait for your vote: whenever an alert does, the address of the review page is printed. The page is
+opened as reviewer `guard`, because whoever enrolled a person never decides alone.
+
 Exit status 0 when at least one enrolled person reached a confirmed alert and no confirmed alert fell into a moment when
 only strangers were in view; 1 otherwise, or when something could not be started.
 """
@@ -20,6 +23,12 @@ from people import PHOTOS
 READY_WITHIN_S = 30
 # How often the cameras' line is printed.
 LINE_EVERY_S = 10
+# How often it is asked whether an alert waits for a vote, and how long a printed address is good for: the daemon lets one
+# be used within two minutes.
+BELL_EVERY_S = 2
+ADDRESS_GOOD_FOR_S = 100
+# Who the page is opened as.
+REVIEWER = "guard"
 # An alert belongs to whoever was in view within this long of its opening: detection, looks and the stream's own delay.
 SLACK_S = 6.0
 
@@ -27,8 +36,10 @@ SLACK_S = 6.0
 def enrol(site):
     print("\nEnrolling from photographs:")
     for who, about in ENROLLED.items():
-        site.sekisho("gallery", "enroll", who, str(PHOTOS / about["photo"]))
-        print(f"  {who:<8} {about['name']}, {about['photo']} (the clips show {about['shown']})")
+        on = about.get("list", "staff")
+        site.sekisho("gallery", "enroll", who, str(PHOTOS / about["photo"]), "--list", on)
+        print(f"  {who:<8} {about['name']}, on the list {on}, {about['photo']} (the clips show {about['shown']})")
+    site.sekisho("reviewers", "add", REVIEWER, "--role", "reviewer", "--generate")
 
 
 def status(site):
@@ -68,14 +79,37 @@ def camera_line(document):
     return "-- " + " | ".join(parts)
 
 
+class Doorbell:
+    """Prints the review page's address when an alert waits for a vote: at once when it is new, and again before the address
+    in the terminal has run out."""
+
+    def __init__(self, site):
+        self.site, self.known, self.printed_at = site, set(), None
+
+    def look(self):
+        document = json.loads(self.site.sekisho("alerts", "list", "--stage", "machine-confirmed", "--json"))
+        waiting = {alert["id"] for alert in document["alerts"] if alert["votes-required"] > 0}
+        stale = self.printed_at is None or time.monotonic() - self.printed_at > ADDRESS_GOOD_FOR_S
+        if waiting and (waiting - self.known or stale):
+            ticket = json.loads(self.site.sekisho("review", "--json", "--as", REVIEWER))
+            what = "1 alert waits" if len(waiting) == 1 else f"{len(waiting)} alerts wait"
+            print(f"\n   >>> {what} for a person to look. Open  {ticket['url']}\n", flush=True)
+            self.printed_at = time.monotonic()
+        self.known |= waiting
+
+
 def show(site, duration_s):
     """The live view, until the time is up or Ctrl-C."""
     print("\nLive. Every person who passes ends as one line; alerts appear as they rise. Ctrl-C ends.\n", flush=True)
     site.watch()
-    began, line_at = time.monotonic(), time.monotonic() + LINE_EVERY_S
+    began, line_at, bell = time.monotonic(), time.monotonic() + LINE_EVERY_S, Doorbell(site)
+    bell_at = began
     while duration_s is None or time.monotonic() - began < duration_s:
         time.sleep(0.25)
         site.check_alive()
+        if time.monotonic() >= bell_at:
+            bell_at += BELL_EVERY_S
+            bell.look()
         if time.monotonic() >= line_at:
             line_at += LINE_EVERY_S
             if (document := status(site)) is not None:
@@ -128,7 +162,10 @@ def judge(alerts, since):
                 f"{a['stage']} ({a['face-px']} px, {a['frames-used']} frames, llr {a['llr']})" for a in reached.get((camera, number), [])
             )
             enrolled = "yes" if visit["enrolled"] else "no"
-            print(f"{camera:<8}{visit['who']:<12}{enrolled:<10}{visit['inter-eye-px-max']:>9}  {visit['expect']:<15}{told or 'no alert'}")
+            expected = visit["expect"]
+            if expected == "confirmed" and ENROLLED[visit["who"]].get("list") == "watch":
+                expected = "your vote"
+            print(f"{camera:<8}{visit['who']:<12}{enrolled:<10}{visit['inter-eye-px-max']:>9}  {expected:<15}{told or 'no alert'}")
     for alert in wrong:
         print(f"wrong: {alert['camera']} took a stranger for {alert['person']} ({alert['stage']}, llr {alert['llr']}, opened {alert['opened']})")
     confirmed = sorted({a["person"] for found in reached.values() for a in found if a["stage"] == "confirmed"})

@@ -14,6 +14,9 @@ pub struct ReviewArgs {
     /// Print the address instead of opening a browser.
     #[arg(long)]
     print: bool,
+    /// As this reviewer, for a shared screen: only root, the service's user and the admin groups may, and it is audited.
+    #[arg(long = "as", value_name = "REVIEWER")]
+    as_reviewer: Option<String>,
     #[command(flatten)]
     json: JsonFlag,
 }
@@ -25,7 +28,7 @@ pub struct ReviewArgs {
 pub fn run(config: &Path, args: &ReviewArgs) -> Result<(), Failure> {
     let settings = super::check_config::load(config)?;
     let client = Client::new(&settings.daemon.socket);
-    let ticket = converse(client.post("/v1/review/ticket", &document!({})))?;
+    let ticket = converse(client.post("/v1/review/ticket", &document!({ "as-reviewer": args.as_reviewer })))?;
     if args.json.json {
         json(&ticket);
         return Ok(());

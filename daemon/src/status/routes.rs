@@ -238,14 +238,32 @@ async fn vote(
     Ok(Json(wire::event(&event)).into_response())
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct WantedTicket {
+    as_reviewer: Option<String>,
+}
+
 /// A ticket for the review page, with the role that the kernel's word gives.
-async fn ticket(State(app): State<App>, Extension(peer): Extension<Peer>) -> Result<Json<Value>, Refusal> {
+async fn ticket(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    Json(wanted): Json<WantedTicket>,
+) -> Result<Json<Value>, Refusal> {
     let role = match peer.role {
         Role::Nobody | Role::View => ReviewerRole::Viewer,
         Role::Review => ReviewerRole::Reviewer,
         Role::Admin => ReviewerRole::Admin,
     };
-    let given = app.web.ticket(peer.uid, role).map_err(|PageRefusal { status, said, .. }| Refusal(status, said))?;
+    let given = match wanted.as_reviewer {
+        None => app.web.ticket(peer.uid, role),
+        Some(_) if peer.role < Role::Admin => {
+            let said = "only an admin opens the page in a reviewer's name; see [daemon] admin-groups";
+            return Err(Refusal(StatusCode::FORBIDDEN, said.into()));
+        }
+        Some(reviewer) => app.web.ticket_as(peer.uid, &reviewer),
+    };
+    let given = given.map_err(|PageRefusal { status, said, .. }| Refusal(status, said))?;
     Ok(Json(json!({
         "schema-version": SCHEMA_VERSION,
         "url": given.url,

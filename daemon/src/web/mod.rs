@@ -180,6 +180,33 @@ impl Web {
     /// # Errors
     /// [`Refusal`] when the page is not served.
     pub fn ticket(&self, uid: u32, role: sekisho_store::ReviewerRole) -> Result<Ticket, Refusal> {
+        let linked = self.reviewers.all().iter().find(|one| one.unix_uid == Some(uid)).cloned();
+        let unix = || nix::unistd::User::from_uid(uid.into()).ok().flatten().map(|user| user.name);
+        let identity = self.reviewers.canonical(&format!("uid:{uid}"));
+        let name = linked.as_ref().map(|one| one.name.to_string()).or_else(unix).unwrap_or_else(|| identity.clone());
+        let linked = linked.map(|one| (one.name, one.secret_set));
+        self.ticket_of(Who { name, identity, role, by: By::Ticket { uid, linked } })
+    }
+
+    /// A ticket in a reviewer's name, for an admin of the box: a shared screen, a demonstration. It is audited. Whoever is
+    /// root could set the reviewer a password all the same; this way it shows who did it.
+    ///
+    /// # Errors
+    /// [`Refusal`] when there is no such reviewer or the page is not served.
+    pub fn ticket_as(&self, admin: u32, reviewer: &str) -> Result<Ticket, Refusal> {
+        let found = self.reviewers.all().iter().find(|one| one.name.as_str() == reviewer).cloned();
+        let one = found.ok_or_else(|| {
+            let said = "there is no such reviewer; `sekisho reviewers list` shows them";
+            Refusal::new(axum::http::StatusCode::NOT_FOUND, said)
+        })?;
+        let by = By::Admin { uid: admin, name: one.name.clone(), set: one.secret_set };
+        let who = Who { name: one.name.to_string(), identity: one.identity(), role: one.role, by };
+        let ticket = self.ticket_of(who)?;
+        self.trail.stood_in(&self.reviewers.canonical(&format!("uid:{admin}")), &one.identity());
+        Ok(ticket)
+    }
+
+    fn ticket_of(&self, who: Who) -> Result<Ticket, Refusal> {
         let (address, fingerprint) = match self.around.counts.served() {
             Served::At { address, fingerprint } => (address, fingerprint),
             Served::Failed(cause) => {
@@ -190,12 +217,6 @@ impl Web {
                 return Err(Refusal::new(axum::http::StatusCode::CONFLICT, said));
             }
         };
-        let linked = self.reviewers.all().iter().find(|one| one.unix_uid == Some(uid)).cloned();
-        let unix = || nix::unistd::User::from_uid(uid.into()).ok().flatten().map(|user| user.name);
-        let identity = self.reviewers.canonical(&format!("uid:{uid}"));
-        let name = linked.as_ref().map(|one| one.name.to_string()).or_else(unix).unwrap_or_else(|| identity.clone());
-        let linked = linked.map(|one| (one.name, one.secret_set));
-        let who = Who { name, identity, role, by: By::Ticket { uid, linked } };
         let token =
             lock(&self.tickets).give(who, self.now().mono).map_err(|error| Refusal::unavailable(error.to_string()))?;
         let names = self.settings(|settings| settings.review.names.clone());
@@ -205,7 +226,7 @@ impl Web {
 
     /// The groups that give roles changed: whoever has a role by one asks again.
     pub fn forget_tickets(&self) {
-        let ended = lock(&self.sessions).keep(|who| !matches!(who.by, By::Ticket { .. }));
+        let ended = lock(&self.sessions).keep(|who| matches!(who.by, By::Password { .. }));
         ended.iter().for_each(|identity| self.trail.logged_out(identity, "groups-changed"));
         *lock(&self.tickets) = Tickets::default();
     }

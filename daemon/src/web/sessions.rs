@@ -58,6 +58,15 @@ pub enum By {
         /// The reviewer who is that user, and when their password was set.
         linked: Option<(ReviewerName, WallMs)>,
     },
+    /// With a ticket that an admin of the box got in their name; audited with who that was.
+    Admin {
+        /// The admin's Unix user.
+        uid: u32,
+        /// The reviewer.
+        name: ReviewerName,
+        /// When their password was set.
+        set: WallMs,
+    },
 }
 
 impl Who {
@@ -65,7 +74,7 @@ impl Who {
     #[must_use]
     pub fn holds(&self, reviewers: &[Reviewer]) -> bool {
         match &self.by {
-            By::Password { name, set } => {
+            By::Password { name, set } | By::Admin { name, set, .. } => {
                 reviewers.iter().any(|one| one.name == *name && one.secret_set == *set && one.role == self.role)
             }
             By::Ticket { uid, linked } => {

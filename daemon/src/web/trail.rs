@@ -79,6 +79,12 @@ impl Trail {
         });
     }
 
+    /// An admin of the box got a ticket in a reviewer's name.
+    pub fn stood_in(&self, admin: &str, reviewer: &str) {
+        tracing::warn!("review: {admin} opens the page as {reviewer}");
+        self.write(admin, "review-ticket-as", json!({ "reviewer": reviewer }));
+    }
+
     /// A log-in ended: `logged-out`, `reset-or-removed`.
     pub fn logged_out(&self, identity: &str, why: &'static str) {
         tracing::info!("review: {identity} is logged out ({why})");

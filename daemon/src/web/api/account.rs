@@ -112,7 +112,8 @@ pub(super) async fn ticket(
         web.trail.refused(Refused::Ticket, None, client.address);
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, "the ticket was used or is too old; ask for another one"));
     };
-    let_in(&web, client, &headers, who, "ticket")
+    let by = if matches!(who.by, By::Admin { .. }) { "admins-ticket" } else { "ticket" };
+    let_in(&web, client, &headers, who, by)
 }
 
 /// `POST /api/logout`
@@ -158,7 +159,7 @@ fn let_in(web: &Web, client: Client, headers: &HeaderMap, who: Who, by: &'static
         web.trail.logged_out(&before.who.identity, "logged-in-again");
     }
     let name = match &who.by {
-        By::Password { name, .. } => Some(name.clone()),
+        By::Password { name, .. } | By::Admin { name, .. } => Some(name.clone()),
         By::Ticket { linked, .. } => linked.as_ref().map(|(name, _)| name.clone()),
     };
     let identity = who.identity.clone();
