@@ -55,7 +55,7 @@ fn texts() -> Vec<(String, String)> {
 }
 
 fn sources() -> Vec<(String, String)> {
-    texts().into_iter().filter(|(path, _)| ["rs", "py", "sql", "sh"].contains(&extension(path))).collect()
+    texts().into_iter().filter(|(path, _)| ["rs", "py", "sql", "sh", "js", "css"].contains(&extension(path))).collect()
 }
 
 #[track_caller]

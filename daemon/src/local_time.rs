@@ -29,6 +29,31 @@ pub fn zone(name: &str) -> Option<Zone> {
     Some(Zone::new(zone.to_offset(from).seconds(), changes.collect()))
 }
 
+/// A clock on the wall where somebody looks at a terminal.
+#[derive(Clone, Debug)]
+pub struct LocalClock(TimeZone);
+
+impl LocalClock {
+    /// In the zone the machine is set to, or that `TZ` names.
+    #[must_use]
+    pub fn system() -> Self {
+        Self(TimeZone::try_system().unwrap_or(TimeZone::UTC))
+    }
+
+    /// In UTC.
+    #[must_use]
+    pub const fn utc() -> Self {
+        Self(TimeZone::UTC)
+    }
+
+    /// `HH:MM:SS` of a moment; empty for one that no calendar has.
+    #[must_use]
+    pub fn time_of_day(&self, at: WallMs) -> String {
+        let moment = Timestamp::from_millisecond(at.0).ok();
+        moment.map(|moment| moment.to_zoned(self.0.clone()).strftime("%H:%M:%S").to_string()).unwrap_or_default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,5 +70,14 @@ mod tests {
         assert_eq!(tokyo.local(WallMs::from_rfc3339("2026-01-05T15:00:00Z").expect("a time")), WeekMinute::new(1, 0));
         assert!(zone("Mars/Olympus").is_none() && zone("").is_none());
         assert!(zone("system").is_some());
+    }
+
+    #[test]
+    fn a_clock_on_the_wall_shows_its_own_zone() {
+        let at = WallMs::from_rfc3339("2026-07-06T22:03:09Z").expect("a time");
+        assert_eq!(LocalClock::utc().time_of_day(at), "22:03:09");
+        let tokyo = LocalClock(TimeZone::get("Asia/Tokyo").expect("known"));
+        assert_eq!(tokyo.time_of_day(at), "07:03:09");
+        assert_eq!(LocalClock::utc().time_of_day(WallMs(i64::MAX)), "");
     }
 }

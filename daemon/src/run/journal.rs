@@ -47,3 +47,47 @@ fn actor(event: &AlertEvent) -> String {
     let voter = event.after.votes.last().filter(|_| event.after.cause == Cause::Vote);
     voter.map_or_else(|| "daemon".to_owned(), |vote| vote.reviewer.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use sekisho_logic::record::AlertRecord;
+    use serde_json::json;
+    use std::path::Path;
+
+    fn alert(camera: &str, list: &str, stage: &str, quiet: bool) -> AlertRecord {
+        let evidence = json!({
+            "cosine": 0.6, "llr": 9.0, "runner-up-gap": null, "target-fpir": 1e-3, "inter-eye-px": 20.0, "frames-used": 6,
+            "frames-unfit": [], "model-digest": "ab", "calibration-id": "c",
+        });
+        let record = json!({
+            "id": "a", "camera": camera, "person": "ann-1", "list": list, "purpose": "watch", "track": 1, "stage": stage,
+            "cause": "evidence", "opened": 0, "changed": 0, "expires": null, "votes-required": 1, "votes": [],
+            "candidate": evidence, "confirmation": null, "quiet": quiet,
+        });
+        serde_json::from_value(record).expect("a record")
+    }
+
+    #[test]
+    fn a_sink_is_told_of_what_it_asked_for_and_of_nothing_else() {
+        let text = "[cameras.gate]\nsource = \"file:///g.mp4\"\n[cameras.yard]\nsource = \"file:///y.mp4\"\n\
+                    [sinks.all]\nkind = \"event-log\"\npath = \"/a\"\n\
+                    [sinks.loud]\nkind = \"webhook\"\nurl = \"http://x/\"\nin-quiet-hours = \"tell\"\nlists = [\"watch\"]\n\
+                    [sinks.some]\nkind = \"mqtt\"\nbroker = \"mqtt://x\"\nstages = [\"confirmed\", \"machine-confirmed\"]\n\
+                    cameras = [\"gate\"]\n";
+        let settings = config::parse(Path::new("s.toml"), text).expect("valid");
+        let told = |alert: &AlertRecord| -> Vec<String> {
+            subscriptions(&settings)
+                .into_iter()
+                .filter(|(_, filter)| filter.wants(alert))
+                .map(|(name, _)| name)
+                .collect()
+        };
+        assert_eq!(told(&alert("gate", "watch", "confirmed", false)), ["all", "loud", "some"]);
+        assert_eq!(told(&alert("gate", "watch", "candidate", false)), ["all", "loud"]);
+        assert_eq!(told(&alert("yard", "watch", "confirmed", false)), ["all", "loud"]);
+        assert_eq!(told(&alert("gate", "staff", "confirmed", false)), ["all", "some"]);
+        assert_eq!(told(&alert("gate", "watch", "confirmed", true)), ["all", "loud"], "some keeps quiet");
+    }
+}

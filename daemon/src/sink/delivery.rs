@@ -29,6 +29,10 @@ pub const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Events read from the outbox at once: few enough that a repeat after a crash is short and memory stays flat.
 const BATCH_MAX: u32 = 256;
 
+/// Outcomes are noted in the store after so many, or after so long: what is not noted is delivered again after a crash.
+const NOTED_AFTER: usize = 64;
+const NOTED_WITHIN: Duration = Duration::from_millis(100);
+
 /// Events never tried before that may fail one after the other before the receiver itself is held to be the cause.
 const FAILED_IN_A_ROW: u32 = 3;
 
@@ -74,7 +78,7 @@ pub struct Delivery {
     clock: Arc<dyn Clock>,
     policy: RetryPolicy,
     standing: Arc<Standing>,
-    /// Tried and not yet noted in the store. At most one batch.
+    /// Tried and not yet noted in the store.
     unsettled: Vec<(String, Tried)>,
     /// Refusals of events that are still tried.
     refusals: BTreeMap<String, u32>,
@@ -208,8 +212,17 @@ impl Delivery {
 
     /// Hands the events over until all are, or it is no use to go on. Returns the wait when there is a hold.
     async fn hand_over(&mut self, outlet: &mut Outlet, items: &[OutboxItem]) -> Option<Duration> {
+        let mut noted = self.clock.now().mono;
         for chunk in items.chunks(outlet.together().max(1)) {
-            let outcomes = outlet.hand_over(self.clock.now(), chunk).await;
+            let now = self.clock.now();
+            let due = self.unsettled.len() >= NOTED_AFTER || now.mono.since(noted) >= NOTED_WITHIN;
+            if due && !self.settle() {
+                return None;
+            }
+            if due {
+                noted = now.mono;
+            }
+            let outcomes = outlet.hand_over(now, chunk).await;
             let whole = outcomes.len() == chunk.len();
             let mut held = None;
             for (item, outcome) in chunk.iter().zip(outcomes) {

@@ -102,7 +102,7 @@ pub fn detail(material: &Material, looker: Looker<'_>) -> Value {
     let more = json!({
         "blind": looker.blind(alert),
         "photos": (1..).zip(&material.photos)
-            .map(|(n, photo): (u32, _)| json!({ "n": n, "added": photo.added.to_rfc3339() })).collect::<Vec<_>>(),
+            .map(|(n, photo): (u32, _)| json!({ "n": n, "added": photo.added.to_rfc3339(), "cut": photo.face.is_some() })).collect::<Vec<_>>(),
         "enrolled": person.map(|one| one.enrolled.to_rfc3339()),
         "enrolled-by": enrolled_by.map(|name| looker.reviewers.canonical(name)),
         "caller-enrolled": enrolled_by.is_some_and(|name| looker.reviewers.same(name, &looker.who.identity)),

@@ -84,7 +84,7 @@ fn what_is_given_up_is_kept_counted_and_can_be_requeued() {
         last_error: Some("x".repeat(300)),
         ..SinkDepth::default()
     };
-    assert_eq!(depths, [expected.clone()]);
+    assert_eq!(depths, std::slice::from_ref(&expected));
     assert_eq!(bench.store.outbox_depth("log").expect("depth"), expected);
     assert_eq!(due(&mut bench, 70_000), ["a-1.2", "a-2.1"], "the next event of the alert is not held up for ever");
     assert_eq!(bench.store.requeue_dead("log", WallMs(70_000), "uid:7").expect("requeued"), 1);

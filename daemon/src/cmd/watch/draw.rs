@@ -70,8 +70,7 @@ fn header(screen: &Screen) -> Paragraph<'static> {
         screen.streaming(),
         screen.cameras.len(),
     );
-    let time = screen.now.to_rfc3339();
-    let time = format!("{} UTC", time.get(11..19).unwrap_or_default());
+    let time = screen.clock.time_of_day(screen.now);
     Paragraph::new(Text::from(vec![" Sekisho  ".bold(), link, counts.into(), time.dim()]))
 }
 
@@ -206,7 +205,7 @@ fn over(frame: &mut Frame, screen: &Screen) {
     let (title, lines) = match screen.over {
         Over::Nothing => return,
         Over::Details => match screen.alert() {
-            Some(alert) => (" Alert ", details(alert)),
+            Some(alert) => (" Alert ", details(screen, alert)),
             None => return,
         },
         Over::Review => (" Review ", review(screen)),
@@ -222,21 +221,15 @@ fn over(frame: &mut Frame, screen: &Screen) {
 }
 
 /// An alert in full, without its evidence: whoever is to vote judges the pictures first.
-fn details(alert: &Value) -> Vec<Text<'static>> {
-    let names = [
-        "person",
-        "list",
-        "purpose",
-        "camera",
-        "stage",
-        "cause",
-        "opened",
-        "changed",
-        "expires",
-        "face-px",
-        "frames-used",
-    ];
+fn details(screen: &Screen, alert: &Value) -> Vec<Text<'static>> {
+    let names = ["person", "list", "purpose", "camera", "stage", "cause", "face-px", "frames-used"];
     let mut lines: Vec<_> = names.iter().map(|name| Text::from(format!("{name:<14}{}", field(alert, name)))).collect();
+    for name in ["opened", "changed", "expires"] {
+        let Some(at) = at(alert, name) else { continue };
+        let away = at.0 - screen.now.0;
+        let away = if away < 0 { format!("{} ago", span(-away)) } else { format!("in {}", span(away)) };
+        lines.push(Text::from(format!("{name:<14}{} ({away})", screen.clock.time_of_day(at))));
+    }
     lines.push(Text::from(format!("{:<14}{}", "votes", votes(alert))));
     lines.push(Text::from(format!("{:<14}{}", "id", field(alert, "id"))));
     lines.push(Text::from(""));

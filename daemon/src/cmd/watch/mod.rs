@@ -11,6 +11,7 @@ mod tests;
 use super::Failure;
 use super::client::{Client, Next};
 use crate::clock::SystemClock;
+use crate::local_time::LocalClock;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use screen::{Key, Looked, Screen, Wish};
 use sekisho_logic::time::Clock as _;
@@ -77,7 +78,8 @@ impl Drop for Drawing {
 /// [`Failure::No`] when no daemon answers at the beginning, or the terminal cannot be used.
 pub async fn live(client: &Client, tracks: bool) -> Result<(), Failure> {
     let clock = SystemClock::start();
-    let mut screen = Screen::new(std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()));
+    let colours = std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+    let mut screen = Screen::new(colours, LocalClock::system());
     screen.looked(look(client).await?);
     let no_signals = |error: std::io::Error| Failure::No(format!("signals cannot be received: {error}"));
     let mut term = signal(SignalKind::terminate()).map_err(no_signals)?;

@@ -1,6 +1,7 @@
 //! What the live view shows, as plain data: no terminal, no daemon, no clock.
 
 use crate::cmd::output::field;
+use crate::local_time::LocalClock;
 use sekisho_logic::time::WallMs;
 use serde_json::Value;
 use std::collections::VecDeque;
@@ -59,7 +60,7 @@ pub(super) enum Over {
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Line {
-    /// `HH:MM:SS`, UTC.
+    /// `HH:MM:SS`, local.
     pub(super) time: String,
     /// The stage or kind, in capitals.
     pub(super) what: String,
@@ -94,6 +95,8 @@ pub(super) struct Screen {
     pub(super) shed: u64,
     /// Whether colours may be used.
     pub(super) colours: bool,
+    /// The zone that times are shown in.
+    pub(super) clock: LocalClock,
     dirty: bool,
 }
 
@@ -113,12 +116,8 @@ pub(super) fn span(ms: i64) -> String {
     }
 }
 
-fn clock_of(rfc3339: &str) -> String {
-    rfc3339.get(11..19).unwrap_or(rfc3339).to_owned()
-}
-
 impl Screen {
-    pub(super) fn new(colours: bool) -> Self {
+    pub(super) fn new(colours: bool, clock: LocalClock) -> Self {
         Self {
             alerts: Vec::new(),
             cameras: Vec::new(),
@@ -131,6 +130,7 @@ impl Screen {
             now: WallMs(0),
             shed: 0,
             colours,
+            clock,
             dirty: true,
         }
     }
@@ -180,7 +180,7 @@ impl Screen {
 
     /// Something happened.
     pub(super) fn happened(&mut self, event: &Value) {
-        self.events.push_front(told(event));
+        self.events.push_front(told(event, &self.clock));
         self.events.truncate(EVENTS_MAX);
         self.dirty = true;
     }
@@ -230,7 +230,8 @@ impl Screen {
 }
 
 /// An event as a line of the view. Evidence stays out of it: whoever looks here may be asked to vote in a moment.
-fn told(event: &Value) -> Line {
+fn told(event: &Value, clock: &LocalClock) -> Line {
+    let time = |document: &Value, name: &str| at(document, name).map(|at| clock.time_of_day(at)).unwrap_or_default();
     let line = |time: String, what: &str, text: String, loud| Line { time, what: what.to_uppercase(), text, loud };
     match event["type"].as_str() {
         Some("track") => {
@@ -243,7 +244,7 @@ fn told(event: &Value) -> Line {
                 field(event, "faces"),
                 field(event, "face-px")
             );
-            line(clock_of(&field(event, "ended")), &field(event, "decision"), text, false)
+            line(time(event, "ended"), &field(event, "decision"), text, false)
         }
         Some("missed") => line(
             String::new(),
@@ -254,9 +255,9 @@ fn told(event: &Value) -> Line {
         Some("calibration") => {
             let text = event["said"].as_str().unwrap_or_default().to_owned();
             let what = format!("calibration {}", field(event, "state"));
-            line(clock_of(&field(event, "at")), &what, text, event["state"] == "stale")
+            line(time(event, "at"), &what, text, event["state"] == "stale")
         }
-        Some("suspension") => line(clock_of(&field(event, "at")), "suspension", field(event, "subject"), true),
+        Some("suspension") => line(time(event, "at"), "suspension", field(event, "subject"), true),
         _ => {
             let after = &event["after"];
             let settled = matches!(after["stage"].as_str(), Some("withdrawn" | "rejected" | "expired"));
@@ -269,7 +270,7 @@ fn told(event: &Value) -> Line {
                 field(after, "frames-used")
             );
             let loud = after["purpose"] == "watch" && !settled;
-            line(clock_of(&field(after, "changed")), &field(after, "stage"), text, loud)
+            line(time(after, "changed"), &field(after, "stage"), text, loud)
         }
     }
 }

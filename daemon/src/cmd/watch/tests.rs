@@ -1,5 +1,6 @@
 use super::draw::draw;
 use super::screen::{Key, Looked, Screen, Wish};
+use crate::local_time::LocalClock;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use sekisho_logic::time::WallMs;
@@ -30,7 +31,7 @@ fn looked(alerts: Vec<Value>) -> Looked {
 }
 
 fn screen() -> Screen {
-    let mut screen = Screen::new(true);
+    let mut screen = Screen::new(true, LocalClock::utc());
     screen.tick(now(), 0);
     screen.looked(looked(vec![
         alert("1-a-2", "ann-3", "machine-confirmed", "2026-05-01T01:35:00Z"),
@@ -53,7 +54,7 @@ fn shown(screen: &mut Screen, width: u16, height: u16) -> Vec<String> {
 fn a_small_terminal_shows_who_waits_until_when_and_how_cameras_are() {
     let lines = shown(&mut screen(), 80, 20);
     let expected = [
-        " Sekisho  live   for people 2   candidates 1   cameras 1 of 2   01:22:14 UTC",
+        " Sekisho  live   for people 2   candidates 1   cameras 1 of 2   01:22:14",
         "\u{250c} Open alerts \u{2500}",
         "\u{2502}  stage            person",
         "\u{2502}! waits for people cyd-5       watch  gate      2 min 14 s  46 s        1/2",

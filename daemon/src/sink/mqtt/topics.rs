@@ -154,11 +154,10 @@ impl CameraState {
     pub(super) fn of(alerts: &[AlertRecord], filter: &SinkFilter, now: WallMs, hold_ms: i64) -> Self {
         let told = || alerts.iter().filter(|alert| filter.wants(alert));
         let waits = told().any(|alert| alert.stage == Stage::MachineConfirmed);
-        // One that changed in the future was stamped by a clock that has been set back since; it has stood long enough.
+        // One from further in the future was stamped by a clock that has been set back since; it has stood long enough.
+        let near = |alert: &AlertRecord| (-hold_ms..hold_ms).contains(&now.0.saturating_sub(alert.changed.0));
         let stands = told()
-            .filter(|alert| {
-                alert.stage == Stage::Confirmed && (0..hold_ms).contains(&now.0.saturating_sub(alert.changed.0))
-            })
+            .filter(|alert| alert.stage == Stage::Confirmed && near(alert))
             .map(|alert| alert.changed.0.saturating_add(hold_ms))
             .max();
         Self {
@@ -187,9 +186,6 @@ mod tests {
     use crate::config::settings::SinkKind;
     use crate::config::sink_settings::InQuietHours;
     use crate::config::{Settings, parse};
-    use sekisho_logic::id::{ListId, PersonId, TrackId};
-    use sekisho_logic::policy::Purpose;
-    use sekisho_logic::record::{AlertId, Cause, EvidenceRecord};
     use std::path::Path;
 
     fn settings(more: &str) -> MqttSettings {
@@ -201,41 +197,18 @@ mod tests {
         mqtt
     }
 
-    fn evidence() -> EvidenceRecord {
-        EvidenceRecord {
-            cosine: 0.6,
-            llr: 9.0,
-            runner_up_gap: None,
-            target_fpir: 1e-3,
-            inter_eye_px: 20.0,
-            frames_used: 6,
-            frames_unfit: Vec::new(),
-            model_digest: "ab".into(),
-            calibration_id: "c".into(),
-        }
-    }
-
+    /// Read as the store reads it, so that fields with a default need not be named.
     fn alert(id: &str, stage: Stage, changed: i64) -> AlertRecord {
-        AlertRecord {
-            id: AlertId(id.into()),
-            camera: CameraId::try_new("gate").expect("a name"),
-            person: PersonId::try_new("ann-1").expect("a name"),
-            list: ListId::try_new("watch").expect("a name"),
-            purpose: Purpose::Watch,
-            track: TrackId(1),
-            stage,
-            cause: Cause::Evidence,
-            opened: WallMs(0),
-            changed: WallMs(changed),
-            expires: None,
-            votes_required: 1,
-            votes: Vec::new(),
-            candidate: evidence(),
-            confirmation: None,
-            second: None,
-            enrolled_by: None,
-            quiet: false,
-        }
+        let evidence = json!({
+            "cosine": 0.6, "llr": 9.0, "runner-up-gap": null, "target-fpir": 1e-3, "inter-eye-px": 20.0, "frames-used": 6,
+            "frames-unfit": [], "model-digest": "ab", "calibration-id": "c",
+        });
+        let record = json!({
+            "id": id, "camera": "gate", "person": "ann-1", "list": "watch", "purpose": "watch", "track": 1, "stage": stage,
+            "cause": "evidence", "opened": 0, "changed": changed, "expires": null, "votes-required": 1, "votes": [],
+            "candidate": evidence, "confirmation": null,
+        });
+        serde_json::from_value(record).expect("a record")
     }
 
     fn told_of(stages: &[Stage]) -> SinkFilter {
@@ -254,7 +227,7 @@ mod tests {
         let confirmed = state(&[alert("a", Stage::Confirmed, 5)], 60_004);
         assert_eq!((confirmed.open, confirmed.ends), (true, Some(WallMs(60_005))));
         assert!(!state(&[alert("a", Stage::Confirmed, 5)], 60_005).open);
-        assert!(!state(&[alert("a", Stage::Confirmed, 50)], 5).open, "the clock was set back");
+        assert!(!state(&[alert("a", Stage::Confirmed, 60_006)], 5).open, "the clock was set back");
         let both = state(&[alert("a", Stage::Rejected, 9), alert("b", Stage::MachineConfirmed, 5)], 10);
         assert!(both.open);
         assert_eq!(both.last.map(|alert| alert.stage), Some(Stage::Rejected));

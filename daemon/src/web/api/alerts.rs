@@ -72,6 +72,7 @@ pub(super) async fn queue(State(web): Shared, Extension(caller): Extension<Calle
         "waiting": count,
         "candidates": candidates.len(),
         "now": web.now().wall.to_rfc3339(),
+        "calibration-stale": web.around.sources.board.calibration().stale,
     })))
 }
 

@@ -4,7 +4,7 @@ import { Refused, alertPath, get } from './api.js';
 import { announce, dialog, fill, h, icon, say } from './dom.js';
 import { earlierNote, factsPanel, pictureWords, whereLine } from './facts.js';
 import { Compare, Player, look, mark, strip, tool } from './pictures.js';
-import { called, deadline, votesOf, wanted } from './queue.js';
+import { bestOf, called, deadline, votesOf, wanted } from './queue.js';
 import { freshness } from './notices.js';
 import { help } from './panels.js';
 import { resultPanel } from './result.js';
@@ -67,7 +67,7 @@ export class AlertView {
     const first = !this.detail;
     const ended = !first && this.detail.stage !== detail.stage;
     this.detail = detail;
-    this.nth = Math.min(this.nth, Math.max(0, detail.pictures.length - 1));
+    this.nth = first ? bestOf(detail.pictures) : Math.min(this.nth, Math.max(0, detail.pictures.length - 1));
     say(this.title, detail['may-vote'] ? t('alert.asks', { person: called(detail) }) : called(detail));
     fill(this.where, whereLine(detail));
     const earlier = detail['earlier-rejections']?.length ?? 0;

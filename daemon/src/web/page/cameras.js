@@ -46,7 +46,7 @@ function card(camera) {
     h('h2', {}, icon('camera'), h('span', {}, camera.name)),
     h('p', { class: 'state' }, icon(good ? 'check' : 'warn'), h('span', {}, health(camera))),
     !good && camera['last-error'] ? h('p', { class: 'error-line' }, camera['last-error']) : null,
-    h('p', { class: 'quiet-line' }, [size, rate, t('camera.faces', { n: camera.faces ?? 0 })].filter(Boolean).join(' · ')),
+    h('p', { class: 'quiet-line' }, [size, rate, t('camera.faces', { n: camera.faces ?? 0 })].filter(Boolean).join(' \u00b7 ')),
     h('div', { class: 'bar-groups' }, bars(t('cameras.tracks'), verdicts(camera), 'outcome'), bars(t('cameras.unfit'), unfit, 'unfit'),
       Object.keys(undecided).length > 0 ? bars(t('cameras.undecided'), undecided, 'undecided') : null,
       bars(t('cameras.alerts'), camera['alert-events'], 'stage')));

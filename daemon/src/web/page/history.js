@@ -2,7 +2,7 @@
 
 import { Refused, get, picturePath, plain } from './api.js';
 import { fill, h, icon, say } from './dom.js';
-import { called, listMark, votesOf } from './queue.js';
+import { bestOf, called, listMark, votesOf } from './queue.js';
 import { join, moment, t, term } from './words.js';
 
 const PAGE = 50;
@@ -24,15 +24,15 @@ const STAGE_ICONS = { confirmed: 'check', rejected: 'cross', 'machine-confirmed'
 export const stageMark = (stage) => h('span', { class: `stage-mark ${stage}` }, icon(STAGE_ICONS[stage] ?? 'info'), h('span', {}, term('stage', stage)));
 
 function row(alert) {
-  const best = alert.pictures?.[0];
+  const best = alert.pictures?.[bestOf(alert.pictures)];
   return h('li', { class: 'row' }, h('a', { class: 'item', href: `#/alert/${alert.id}` },
     h('span', { class: 'thumb' }, best
       ? h('img', { src: picturePath(alert.id, best.n), alt: t('alt.best', { px: best['face-px'] }), loading: 'lazy', decoding: 'async', width: best.width, height: best.height })
       : h('span', { class: 'no-picture' }, t('look.none'))),
     h('span', { class: 'about' },
       h('span', { class: 'who' }, h('b', {}, called(alert)), listMark(alert), stageMark(alert.stage)),
-      h('span', { class: 'where' }, alert.camera, ' · ', h('time', { datetime: alert.opened }, moment(alert.opened)), ' · ', t('look.short', { px: alert['face-px'] })),
-      h('span', { class: 'where' }, term('cause', alert.cause), alert['votes-required'] > 0 ? ` · ${votesOf(alert)}` : '')),
+      h('span', { class: 'where' }, alert.camera, ' \u00b7 ', h('time', { datetime: alert.opened }, moment(alert.opened)), ' \u00b7 ', t('look.short', { px: alert['face-px'] })),
+      h('span', { class: 'where' }, term('cause', alert.cause), alert['votes-required'] > 0 ? ` \u00b7 ${votesOf(alert)}` : '')),
     icon('next')));
 }
 

@@ -14,11 +14,19 @@ const PLAY_MS = 450;
 /** What the enlarged pictures look like; kept while the page is open, so that every alert is looked at alike. */
 export const look = { smooth: false, coarse: false };
 
-/** Pixels between the eyes of an enrolled photograph: as the daemon says, otherwise by the camera picture's proportions. */
+// The daemon cuts both around the detector's box of the face: a camera's picture with a quarter of the box on each side, a
+// photograph with a bit more. From that follows how far apart the eyes of a photograph are, in its own pixels.
+const PATCH_OF_BOX = 1.5;
+const PORTRAIT_OF_BOX = 1.7;
+// Of the box's height, from eye to eye; a picture cut by the edge of the frame would say something else.
+const EYES_OF_BOX = [0.26, 0.42];
+
+/** Pixels between the eyes of an enrolled photograph; 0 where it is not known where its face is. */
 function eyesOf(photo, image, picture) {
   if (photo['face-px'] > 0) return photo['face-px'];
-  const share = picture ? picture['face-px'] / picture.height : 0.21;
-  return image.naturalHeight * share;
+  if (photo.cut === false) return 0;
+  const seen = picture?.height > 0 ? (picture['face-px'] * PATCH_OF_BOX) / picture.height : 0.33;
+  return (image.naturalHeight / PORTRAIT_OF_BOX) * Math.min(EYES_OF_BOX[1], Math.max(EYES_OF_BOX[0], seen));
 }
 
 /** Draws a photograph at a few pixels between the eyes: halved again and again, then once to size, as a lens averages. */
@@ -114,7 +122,8 @@ export class Compare {
     this.element.classList.toggle('smooth', look.smooth);
     if (!this.enrolled || !this.photo.naturalWidth) return;
     const own = eyesOf(this.enrolled, this.photo, this.picture);
-    const scale = eyes / own;
+    const whole = Math.min(width / this.photo.naturalWidth, height / this.photo.naturalHeight);
+    const scale = own > 0 ? eyes / own : whole;
     const [w, hgt] = [this.photo.naturalWidth * scale, this.photo.naturalHeight * scale];
     const coarse = look.coarse && px > 0 && own > px;
     this.photo.hidden = coarse;
@@ -147,11 +156,13 @@ function smallPhoto(detail, picture) {
     'aria-label': t('alt.coarse', { person: detail['display-name'] ?? detail.person, px: picture['face-px'] }) });
   const image = new Image();
   image.addEventListener('load', () => {
-    const reduce = picture['face-px'] / eyesOf(photo, image, picture);
+    const own = eyesOf(photo, image, picture);
+    // Where its face is not known, the whole photograph as large as the picture of the camera has to do.
+    const reduce = own > 0 ? picture['face-px'] / own : Math.min(picture.width / image.naturalWidth, picture.height / image.naturalHeight);
     coarsen(canvas, image, Math.max(1, Math.round(image.naturalWidth * reduce)), Math.max(1, Math.round(image.naturalHeight * reduce)));
   });
   image.src = photoPath(detail.person, photo.n);
-  return h('li', { class: 'shot own' }, h('span', { class: 'native' }, canvas), h('span', { class: 'under' }, h('b', {}, t('look.photo'))));
+  return h('li', { class: 'shot own' }, h('span', { class: 'native' }, canvas), h('span', { class: 'under' }, h('b', {}, t('look.photo.short'))));
 }
 
 /**
@@ -175,7 +186,7 @@ export function strip(detail, chosen, choose) {
     h('span', { class: 'under', 'aria-hidden': 'true' }, `${t('look.offset', { offset })} `, h('b', {}, t('look.short', { px: picture['face-px'] }))));
     return h('li', {}, button);
   });
-  return { order: order.map(({ nth }) => nth), element: h('ul', { class: 'strip', 'aria-label': t('look.strip') }, smallPhoto(detail, detail.pictures[0]), ...shots) };
+  return { order: order.map(({ nth }) => nth), element: h('ul', { class: 'strip', 'aria-label': t('look.strip') }, smallPhoto(detail, detail.pictures[chosen]), ...shots) };
 }
 
 /** Marks the chosen picture of a strip. */

@@ -12,6 +12,12 @@ const HURRY_MS = 120_000;
 /** The person as people may know them: the display name where the daemon has one, with the reference behind it. */
 export const called = (alert) => alert['display-name'] || alert.person;
 
+/** Place of the picture that shows most: large, and turned to the camera. Pictures come in the order they were taken. */
+export function bestOf(pictures) {
+  const worth = (picture) => picture['face-px'] * Math.cos((Math.min(80, Math.abs(picture.quality?.['yaw-deg'] ?? 0)) * Math.PI) / 180);
+  return (pictures ?? []).reduce((best, picture, nth) => (worth(picture) > worth(pictures[best]) ? nth : best), 0);
+}
+
 /** What is left of the time to vote: words and a bar that says the same. */
 export function deadline(alert) {
   const words = h('span', { class: 'left' });
@@ -62,7 +68,7 @@ class Row {
     const seen = JSON.stringify([alert['votes-cast'], alert.voted, alert.expires, alert.stage, alert.pictures?.length, mine?.phase]);
     if (seen === this.seen) return;
     this.seen = seen;
-    const best = alert.pictures?.[0];
+    const best = alert.pictures?.[bestOf(alert.pictures)];
     const image = best
       ? h('img', { src: picturePath(alert.id, best.n), alt: t('alt.best', { px: best['face-px'] }), loading: 'lazy', decoding: 'async', width: best.width, height: best.height })
       : h('span', { class: 'no-picture' }, t('look.none'));
@@ -73,7 +79,7 @@ class Row {
       h('span', { class: 'thumb' }, image),
       h('span', { class: 'about' },
         h('span', { class: 'who' }, h('b', {}, called(alert)), marks),
-        h('span', { class: 'where' }, h('span', {}, alert.camera), ' · ', ago(alert.opened), ' · ', t('look.short', { px: alert['face-px'] })),
+        h('span', { class: 'where' }, h('span', {}, alert.camera), ' \u00b7 ', ago(alert.opened), ' \u00b7 ', t('look.short', { px: alert['face-px'] })),
         h('span', { class: 'when' }, deadline(alert), h('span', { class: 'votes' }, icon('people'), votesOf(alert)))),
       icon('next'));
     const focused = this.element.contains(document.activeElement);
@@ -151,12 +157,11 @@ export function queueView() {
     const more = state.candidates > 0 ? t('queue.candidates', { n: state.candidates }) : '';
     say(head, !state.queueKnown ? t('loading') : none ? '' : join(lead, more));
     head.hidden = none;
-    const hidden = state.waiting - state.queue.filter((alert) => !alert.voted).length;
-    empty.hidden = !none && hidden <= 0;
+    empty.hidden = !none && state.hidden === 0;
     if (none) {
       empty.replaceChildren(icon('check'), h('h2', {}, t('queue.empty')), h('p', {}, t('queue.empty.next')),
         state.candidates > 0 ? h('p', {}, t('queue.candidates', { n: state.candidates })) : '');
-    } else if (hidden > 0) empty.replaceChildren(h('p', {}, t('queue.hidden', { n: hidden })));
+    } else if (state.hidden > 0) empty.replaceChildren(h('p', {}, t('queue.hidden', { n: state.hidden })));
     health.replaceChildren(icon('camera'), h('span', {}, cameraLine()));
     health.hidden = !state.cameras;
     health.classList.toggle('bad', state.cameras?.some((camera) => !['streaming', 'ended'].includes(camera.state)) ?? false);

@@ -4,7 +4,8 @@
 export const state = {
   me: null,            // the log-in: name, role, csrf, expires, version, non-commercial
   queue: [],           // open alerts that wait for people, oldest deadline first
-  waiting: 0,
+  waiting: 0,          // of them, those that want this person's vote
+  hidden: 0,           // and those that were not sent
   candidates: 0,
   skewMs: 0,
   queueKnown: false,
@@ -47,7 +48,11 @@ export function takeQueue(answer) {
   const known = state.queueKnown;
   if (answer.now) state.skewMs = Date.parse(answer.now) - Date.now();
   state.queue = alerts.slice(0, QUEUE_SHOWN_MAX);
-  state.waiting = Number.isInteger(answer.waiting) ? answer.waiting : alerts.filter((alert) => !alert.voted).length;
+  const total = Number.isInteger(answer.waiting) ? answer.waiting : alerts.length;
+  state.hidden = Math.max(0, total - state.queue.length);
+  // Those one has voted on come last: where one of them was sent, nothing that was left out wants a vote.
+  const wanted = state.queue.filter((alert) => !alert.voted).length;
+  state.waiting = wanted + (wanted === state.queue.length ? state.hidden : 0);
   state.candidates = Number.isInteger(answer.candidates) ? answer.candidates : 0;
   if ('calibration-stale' in answer) state.stale = answer['calibration-stale'];
   state.queueKnown = true;
