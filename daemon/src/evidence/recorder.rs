@@ -5,7 +5,7 @@
 
 use crate::config::Settings;
 use crate::config::settings::{EvidenceSettings, Pictures};
-use crate::evidence::retention::{Purge, Retention};
+use crate::evidence::retention::{Purge, Retention, early};
 use crate::notify::Beat;
 use crate::status::board::Board;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
@@ -262,10 +262,9 @@ impl Recorder {
             Purge::Go => self.forget(stock.due, move |store, most| store.forget_evidence(now.wall, most))?,
             Purge::Nothing | Purge::Held(_) => {}
         }
-        let low = self.store.health().disk.is_some_and(|level| level >= DiskLevel::Low);
-        let left = self.board.evidence().pictures;
-        if low && left > 0 {
-            let most = left.div_ceil(10).max(u64::from(FORGET_MAX));
+        let most = self.store.health().space.map_or(0, |space| early(&stock, space));
+        if most > 0 {
+            let left = self.board.evidence().pictures;
             tracing::warn!(
                 "the disk is nearly full: at most {most} of {left} pictures of alerts are erased early, oldest first"
             );

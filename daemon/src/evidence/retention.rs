@@ -6,7 +6,7 @@
 //! ```
 
 use sekisho_logic::time::{Mono, Now, WallMs};
-use sekisho_store::EvidenceStock;
+use sekisho_store::{DiskLevel, EvidenceStock, Space};
 use std::time::Duration;
 
 /// A large run waits this long, on the clock that does not step. A network clock is right again within minutes.
@@ -19,6 +19,23 @@ const CLOCK_MIN: WallMs = WallMs(1_735_689_600_000);
 const CLOCK_MAX: WallMs = WallMs(4_102_444_800_000);
 /// Between two looks the wall clock may be corrected by so much without being suspected.
 const STEP_MS_MAX: u64 = 60_000;
+
+/// Fewest pictures erased early at once: with less, a look every ten minutes would not keep up with a filling disk.
+const EARLY_MIN: u64 = 64;
+
+/// How many of the oldest pictures are erased before their time because the disk is nearly full: a tenth at a look. None
+/// where all of them together are less than a hundredth of what is free: that would take from reviewers and give nothing back.
+#[must_use]
+pub const fn early(stock: &EvidenceStock, space: Space) -> u64 {
+    match space.level() {
+        DiskLevel::Ample => 0,
+        DiskLevel::Low | DiskLevel::Scarce | DiskLevel::Reserve if stock.bytes <= space.free_bytes / 100 => 0,
+        DiskLevel::Low | DiskLevel::Scarce | DiskLevel::Reserve => {
+            let tenth = stock.pictures.div_ceil(10);
+            if tenth > EARLY_MIN { tenth } else { EARLY_MIN }
+        }
+    }
+}
 
 /// What to do about expired pictures now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +130,29 @@ mod tests {
 
     fn stock(pictures: u64, due: u64) -> EvidenceStock {
         EvidenceStock { pictures, due, bytes: 0 }
+    }
+
+    #[test]
+    fn pictures_go_early_only_where_that_makes_room() {
+        const MIB: u64 = 1024 * 1024;
+        let space = |free: u64, total: u64| Space {
+            free_bytes: free * MIB,
+            total_bytes: total * MIB,
+            free_inodes: 0,
+            total_inodes: 0,
+        };
+        let stock = |pictures, mib: u64| EvidenceStock { pictures, due: 0, bytes: mib * MIB };
+        for (pictures, mib, free, total, wanted) in [
+            (5000, 500, 2000, 8000, 0),
+            (5000, 50, 700, 8000, 500),
+            (100, 8, 700, 8000, 64),
+            // A large disk that others filled: 20 GB are left, and all pictures are 5 MB.
+            (500, 5, 20_000, 250_000, 0),
+            (500, 5, 100, 8000, 64),
+            (0, 0, 0, 8000, 0),
+        ] {
+            assert_eq!(early(&stock(pictures, mib), space(free, total)), wanted, "{pictures} {mib} {free}");
+        }
     }
 
     #[test]
