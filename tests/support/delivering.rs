@@ -61,16 +61,21 @@ pub fn prefill(site: &Site, sinks: &[&str], prefix: &str, alerts: usize) {
     let if_missing = if path.exists() { IfMissing::Refuse } else { IfMissing::Create };
     let mut store = Store::create_or_open(&path, DbKey::from_file(&key, if_missing).expect("a key")).expect("a store");
     let now = RealClock::start().now().wall;
-    for batch in events(sinks, prefix, alerts, now).chunks(400) {
-        store.append_all(batch).expect("appended");
+    for batch in batches(sinks, prefix, alerts, now) {
+        store.append_all(&batch).expect("appended");
     }
     store.close().expect("closed");
 }
 
-fn events(sinks: &[&str], prefix: &str, alerts: usize, now: WallMs) -> Vec<Append> {
+/// Four events an alert, a hundred alerts at a time, so that a test that looks at memory is not the one that takes it.
+fn batches(sinks: &[&str], prefix: &str, alerts: usize, now: WallMs) -> impl Iterator<Item = Vec<Append>> + use<> {
     let sinks: Vec<String> = sinks.iter().map(|name| (*name).to_owned()).collect();
-    let stories = (0..alerts).flat_map(|alert| story(&format!("{prefix}-{alert}"), now).expect("names"));
-    stories.map(|event| Append { event, sinks: sinks.clone(), actor: "daemon".to_owned() }).collect()
+    let prefix = prefix.to_owned();
+    let story = move |alert| story(&format!("{prefix}-{alert}"), now).expect("names");
+    (0..alerts.div_ceil(100)).map(move |batch| {
+        let events = (100 * batch..alerts.min(100 * batch + 100)).flat_map(&story);
+        events.map(|event| Append { event, sinks: sinks.clone(), actor: "daemon".to_owned() }).collect()
+    })
 }
 
 /// One sink with everything it needs.
@@ -154,8 +159,7 @@ impl Bench {
     /// When the store refuses.
     pub fn happen(&self, prefix: &str, alerts: usize) {
         let now = self.clock.now().wall;
-        for batch in events(&[NAME], prefix, alerts, now).chunks(400) {
-            let batch = batch.to_vec();
+        for batch in batches(&[NAME], prefix, alerts, now) {
             let stored = self.store.call(move |store| store.append_all(&batch).map(drop));
             stored.expect("the thread runs").expect("appended");
         }

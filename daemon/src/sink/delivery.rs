@@ -30,7 +30,7 @@ pub const LOOK_EVERY: Duration = Duration::from_secs(1);
 const BATCH_MAX: u32 = 256;
 
 /// Outcomes are noted in the store after so many, or after so long: what is not noted is delivered again after a crash.
-const NOTED_AFTER: usize = 64;
+const NOTED_AFTER: usize = 128;
 const NOTED_WITHIN: Duration = Duration::from_millis(100);
 
 /// Events never tried before that may fail one after the other before the receiver itself is held to be the cause.

@@ -6,7 +6,7 @@
 //! ```text
 //! AlertEvent -> StoreHandle::append -> [ring in memory] -> one transaction: alert + votes + journal + outbox + audit
 //!                                                                    |
-//!                              on_committed (wakes sinks, SSE) <-----+-----> Store::pending -> sink -> mark_delivered
+//!                              on_committed (wakes sinks, SSE) <-----+-----> Store::pending -> sink -> note_tried
 //! ```
 //!
 //! Three promises, and the tests that hold them:
