@@ -1,9 +1,11 @@
 //! What the tests share: test cameras and clocks.
 
+pub mod browser;
 pub mod chromium;
 pub mod clock;
 pub mod demo;
 pub mod feed;
+pub mod planted;
 pub mod rtsp;
 pub mod rtsp_stub;
 pub mod site;

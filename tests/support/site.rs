@@ -62,6 +62,7 @@ pub struct Site {
     /// The folder.
     pub dir: tempfile::TempDir,
     body: String,
+    review: String,
 }
 
 impl Default for Site {
@@ -79,7 +80,8 @@ impl Site {
     pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("sekisho-").tempdir().expect("a temporary folder");
         std::fs::create_dir(dir.path().join("credentials")).expect("a fresh folder");
-        let site = Self { dir, body: String::new() };
+        // Sites run side by side on one machine, where the page's usual port is one.
+        let site = Self { dir, body: String::new(), review: "enabled = false\n".into() };
         site.write_config("");
         site
     }
@@ -98,6 +100,13 @@ impl Site {
         self
     }
 
+    /// Says what stands in `[review]`; without this the page is not served.
+    pub fn review(&mut self, toml: &str) -> &mut Self {
+        self.review = toml.to_owned();
+        self.write_config("");
+        self
+    }
+
     /// Writes the configuration with `more` at its end.
     ///
     /// # Panics
@@ -107,13 +116,14 @@ impl Site {
         let quoted = |path: PathBuf| format!("{:?}", path.display().to_string());
         let text = format!(
             "[daemon]\nstate-dir = {}\nsocket = {}\ncredentials-dir = {}\nvision-workers = 1\n\
-             [models]\nmanifest = {}\ndir = {}\nonnxruntime = {}\n\n{}\n{more}\n",
+             [models]\nmanifest = {}\ndir = {}\nonnxruntime = {}\n[review]\n{}\n{}\n{more}\n",
             quoted(self.path("state")),
             quoted(self.path("sekisho.sock")),
             quoted(self.path("credentials")),
             quoted(root().join("models/manifest.toml").canonicalize().expect("the manifest")),
             quoted(fetched.join("models")),
             quoted(fetched.join("onnxruntime/libonnxruntime.so.1.26.0")),
+            self.review,
             self.body,
         );
         std::fs::write(self.path("sekisho.toml"), text).expect("a writable folder");

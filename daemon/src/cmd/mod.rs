@@ -12,9 +12,12 @@ pub mod models;
 pub mod output;
 pub mod re_embed;
 pub mod replay;
+pub mod review;
+pub mod reviewers;
 pub mod run;
 pub mod sinks;
 pub mod status;
+pub mod terminal;
 pub mod watch;
 
 use clap::{Args, Parser, Subcommand};
@@ -51,6 +54,11 @@ enum Verb {
     /// Alerts: list, show, watch, vote.
     #[command(subcommand)]
     Alerts(alerts::AlertsVerb),
+    /// Open the review page: faces side by side, queue, votes.
+    Review(review::ReviewArgs),
+    /// Who may log in to the review page.
+    #[command(subcommand)]
+    Reviewers(reviewers::ReviewersVerb),
     /// Sinks: how deliveries go, and trying again what was given up.
     #[command(subcommand)]
     Sinks(sinks::SinksVerb),
@@ -131,6 +139,8 @@ pub fn dispatch(cli: Cli) -> ExitCode {
         Verb::Gallery(verb) => gallery::run(config, verb),
         Verb::Alerts(verb) => alerts::run(config, verb),
         Verb::Sinks(verb) => sinks::run(config, &verb),
+        Verb::Review(args) => review::run(config, &args),
+        Verb::Reviewers(verb) => reviewers::run(config, &verb),
         Verb::Replay(args) => replay::run(config, &args),
         Verb::Evaluate(args) => evaluate::run(config, &args),
         Verb::Calibrate(args) => calibrate::run(config, &args),

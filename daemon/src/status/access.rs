@@ -47,6 +47,12 @@ impl Peer {
 }
 
 impl AccessRules {
+    /// Whether one of the admin groups is among a user's.
+    #[must_use]
+    pub fn is_admin_by_group(&self, uid: u32, gid: u32) -> bool {
+        among(&groups_of(uid, gid), &self.admin)
+    }
+
     /// The role of a user whose process had `gid` as its primary group when it connected.
     #[must_use]
     pub fn role(&self, uid: u32, gid: u32) -> Role {
@@ -54,10 +60,7 @@ impl AccessRules {
             return Role::Admin;
         }
         let groups = groups_of(uid, gid);
-        let among = |names: &[String]| {
-            let known = names.iter().filter_map(|name| Group::from_name(name).ok().flatten());
-            known.into_iter().any(|group| groups.contains(&group.gid))
-        };
+        let among = |names: &[String]| among(&groups, names);
         if among(&self.admin) {
             Role::Admin
         } else if among(&self.review) {
@@ -68,6 +71,10 @@ impl AccessRules {
             Role::Nobody
         }
     }
+}
+
+fn among(groups: &[Gid], names: &[String]) -> bool {
+    names.iter().filter_map(|name| Group::from_name(name).ok().flatten()).any(|group| groups.contains(&group.gid))
 }
 
 /// The primary group and, from the user database, the supplementary ones. (`SO_PEERGROUPS` would give those of the
