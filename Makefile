@@ -41,6 +41,11 @@ test-scripts: ## the set-up's and the calibration's own unit tests
 	$(python) -m unittest discover -s deploy -p 'test_*.py'
 	$(python) -m unittest discover -s models/calibrate
 
+.PHONY: guide-pictures
+guide-pictures: setup ## take the pictures of deploy/guide/review.md anew, from the real page on the demonstration's cameras
+	cargo build --workspace --locked
+	$(python) deploy/guide/shots.py
+
 NETWORK ?= sekisho-student-m
 models-calibrate: setup ## measure an embedder's scores by face size again (NETWORK=...; needs the calibration photographs)
 	nice $(python) models/calibrate/calibrate.py --data $(SEKISHO_SHARED)/data/calibration-celeba.tar \

@@ -2,6 +2,7 @@
 
 pub mod broker;
 pub mod browser;
+pub mod browser;
 pub mod certificates;
 pub mod chromium;
 pub mod clock;

@@ -29,8 +29,23 @@ function eyesOf(photo, image, picture) {
   return (image.naturalHeight / PORTRAIT_OF_BOX) * Math.min(EYES_OF_BOX[1], Math.max(EYES_OF_BOX[0], seen));
 }
 
+// Cameras see grey at night. A channel that differs by less than this from the others is noise of the coding.
+const GREY_LEVELS = 6;
+
+/** Whether a camera's picture has no colour. */
+function isGrey(image) {
+  const [width, height] = [image.naturalWidth, image.naturalHeight];
+  if (!width || !height) return false;
+  const look = h('canvas', { width, height }).getContext('2d', { willReadFrequently: true });
+  look.drawImage(image, 0, 0);
+  const { data } = look.getImageData(0, 0, width, height);
+  let apart = 0;
+  for (let at = 0; at < data.length; at += 4) apart += Math.abs(data[at] - data[at + 1]) + Math.abs(data[at + 1] - data[at + 2]);
+  return apart / (data.length / 2) < GREY_LEVELS;
+}
+
 /** Draws a photograph at a few pixels between the eyes: halved again and again, then once to size, as a lens averages. */
-function coarsen(canvas, image, width, height) {
+function coarsen(canvas, image, width, height, grey = false) {
   let from = image;
   let [w, hgt] = [image.naturalWidth, image.naturalHeight];
   while (w > width * 2 && hgt > height * 2) {
@@ -42,6 +57,7 @@ function coarsen(canvas, image, width, height) {
   [canvas.width, canvas.height] = [width, height];
   const to = canvas.getContext('2d');
   to.imageSmoothingQuality = 'high';
+  to.filter = grey ? 'grayscale(1)' : 'none';
   to.drawImage(from, 0, 0, width, height);
 }
 
@@ -66,6 +82,10 @@ export class Compare {
     ];
     this.element = h('div', { class: 'compare' }, ...this.tiles);
     this.photo.addEventListener('load', () => this.layout());
+    this.probe.addEventListener('load', () => {
+      this.grey = isGrey(this.probe);
+      this.layout();
+    });
     for (const image of [this.probe, this.photo]) {
       image.addEventListener('error', () => image.classList.add('broken'));
       image.addEventListener('load', () => image.classList.remove('broken'));
@@ -132,9 +152,9 @@ export class Compare {
     if (coarse) {
       const reduce = px / own;
       coarsen(this.canvas, this.photo, Math.max(1, Math.round(this.photo.naturalWidth * reduce)),
-        Math.max(1, Math.round(this.photo.naturalHeight * reduce)));
+        Math.max(1, Math.round(this.photo.naturalHeight * reduce)), this.grey);
     }
-    say(this.photoNote, coarse ? t('look.reduced', { px }) : t('look.sharp', { day: day(this.enrolled.added) }));
+    say(this.photoNote, coarse ? t(this.grey ? 'look.reduced.grey' : 'look.reduced', { px }) : t('look.sharp', { day: day(this.enrolled.added) }));
   }
 
   size(element, width, height) {

@@ -14,6 +14,7 @@ export function standing(detail) {
   const open = detail.stage === 'machine-confirmed';
   if (!open) return t(`stand.${detail.stage}`, { cause: term('cause', detail.cause) });
   const more = Math.max(1, detail['votes-required'] - agreeing(detail));
+  if (detail.voted && detail['caller-enrolled'] && agreeing(detail) >= detail['votes-required']) return t('stand.enroller');
   if (!detail.voted) return t('stand.open', { n: detail['votes-required'], cast: detail['votes-cast'] });
   return t('stand.waiting', { n: more, cast: detail['votes-cast'], required: detail['votes-required'] });
 }
