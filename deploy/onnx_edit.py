@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Edits two published ONNX files so that one session serves every picture size and batch size.
+"""Edits published ONNX files so that one session serves every picture size and batch size.
 
 Nothing but the declared shapes changes: no weight and no operator is touched. The files are protobuf messages, and the
 few fields concerned are edited in the wire format itself, so that no `onnx` package has to be installed and the result
 is the same bytes everywhere (deploy/setup pins their sha256).
 
     onnx_edit.py yunet SOURCE TARGET    input height and width become symbolic
-    onnx_edit.py sface SOURCE TARGET    weights leave the list of inputs, the batch becomes symbolic
+    onnx_edit.py sface SOURCE TARGET    all but the picture leave the list of inputs, the batch becomes symbolic
 
 Field numbers are those of onnx.proto (https://github.com/onnx/onnx, stable since 2017).
 """
@@ -15,8 +15,8 @@ import os
 import sys
 
 MODEL_GRAPH = 7
-GRAPH_INITIALIZER, GRAPH_INPUT, GRAPH_OUTPUT, GRAPH_VALUE_INFO = 5, 11, 12, 13
-TENSOR_NAME = 8
+GRAPH_NODE, GRAPH_INITIALIZER, GRAPH_INPUT, GRAPH_OUTPUT, GRAPH_VALUE_INFO = 1, 5, 11, 12, 13
+NODE_INPUT, TENSOR_NAME = 1, 8
 VALUE_NAME, VALUE_TYPE = 1, 2
 TYPE_TENSOR = 1
 TENSOR_TYPE_SHAPE = 2
@@ -128,14 +128,17 @@ def yunet(graph):
 
 
 def sface(graph):
-    """Old exporters listed every weight as an input, which forbids constant folding; only `data` is one."""
-    weights = {name_of(content, TENSOR_NAME) for number, _, content in fields(graph) if number == GRAPH_INITIALIZER}
+    """Old exporters listed every weight as an input, which forbids constant folding, and whoever wrote the weights with 8
+    bits left the names behind, and two weights no node uses; only `data` is an input."""
+    used = {content.decode() for kind, _, node in fields(graph) if kind == GRAPH_NODE for number, _, content in fields(node) if number == NODE_INPUT}
 
     def change(number, raw, content):
         if number == GRAPH_VALUE_INFO:
             return b""
+        if number == GRAPH_INITIALIZER and name_of(content, TENSOR_NAME) not in used:
+            return b""
         if number == GRAPH_INPUT:
-            if name_of(content, VALUE_NAME) in weights:
+            if name_of(content, VALUE_NAME) != "data":
                 return b""
             return field(number, with_dims(content, ["batch", None, None, None]))
         if number == GRAPH_OUTPUT:

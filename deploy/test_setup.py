@@ -69,13 +69,16 @@ class Edit(unittest.TestCase):
 
     def test_weights_leave_the_inputs_and_the_batch_becomes_symbolic(self):
         weight = onnx_edit.field(8, b"w")
-        graph = onnx_edit.field(5, weight) + onnx_edit.field(11, self.value(b"data", 1, 3, 112, 112))
+        node, unused = onnx_edit.field(1, b"data") + onnx_edit.field(1, b"w"), onnx_edit.field(8, b"w_shape")
+        graph = onnx_edit.field(1, node) + onnx_edit.field(5, weight) + onnx_edit.field(5, unused)
+        graph += onnx_edit.field(11, self.value(b"data", 1, 3, 112, 112))
         graph += onnx_edit.field(11, self.value(b"w", 300)) + onnx_edit.field(12, self.value(b"fc1", 1, 128))
         edited = onnx_edit.sface(graph)
         inputs = [content for number, _, content in onnx_edit.fields(edited) if number == 11]
         self.assertEqual([onnx_edit.name_of(content, 1) for content in inputs], ["data"])
         self.assertIn(onnx_edit.field(1, onnx_edit.field(2, b"batch")), inputs[0])
         self.assertIn(onnx_edit.field(5, weight), edited)
+        self.assertNotIn(onnx_edit.field(5, unused), edited)
         self.assertEqual(onnx_edit.sface(edited), edited)
 
     def test_truncated_files_are_refused(self):

@@ -3,23 +3,24 @@
 use crate::clock::ThreadCpuClock;
 use crate::cmd::Failure;
 use crate::config::Settings;
+use crate::networks::{Networks, network};
+use crate::second::{OpenSecond, SecondEyes};
 use crate::site::{self, CalibrationPlaces, ChosenCalibration};
 use sekisho_logic::calibration::Calibration;
+use sekisho_store::Network;
 use sekisho_vision::analyser::Eyes;
-use sekisho_vision::manifest::{Entry, Manifest};
+use sekisho_vision::embedder::Embedder;
 use sekisho_vision::photo::{self, EnrolledFace, PhotoError};
-use sekisho_vision::session::Runtime;
+use sekisho_vision::session::{Run, Runtime};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Runtime, manifest and the two networks in use.
+/// Runtime, manifest and the networks in use.
 pub struct Loaded {
     runtime: &'static Runtime,
-    manifest: Manifest,
-    detector: Arc<Entry>,
-    embedder: Arc<Entry>,
-    preprocessing: String,
+    networks: Networks,
+    first: Network,
     own_calibration: PathBuf,
 }
 
@@ -29,15 +30,11 @@ impl Loaded {
     /// # Errors
     /// [`Failure::Wrong`] when a file is missing or a name unknown.
     pub fn open(settings: &Settings) -> Result<Self, Failure> {
-        let manifest = Manifest::load(&settings.models.manifest).map_err(Failure::wrong)?;
-        let manifest = manifest.with_models_dir(&settings.models.dir);
-        let detector = Arc::clone(manifest.entry(&settings.models.detector).map_err(Failure::wrong)?);
-        let embedder = Arc::clone(manifest.entry(&settings.models.embedder).map_err(Failure::wrong)?);
-        detector.detector().map_err(Failure::wrong)?;
-        let preprocessing = embedder.embedder().map_err(Failure::wrong)?.preprocessing_version.to_string();
+        let networks = Networks::choose(settings)?;
+        let first = networks.first()?;
         let runtime = Runtime::load(&settings.models.onnxruntime).map_err(Failure::wrong)?;
         let own_calibration = site::site_calibration(settings);
-        Ok(Self { runtime, manifest, detector, embedder, preprocessing, own_calibration })
+        Ok(Self { runtime, networks, first, own_calibration })
     }
 
     /// One set of sessions, for the thread that will own them. Hashes, contracts and a self-test are checked here.
@@ -45,8 +42,34 @@ impl Loaded {
     /// # Errors
     /// [`Failure::Wrong`] naming the file that is not what the manifest says.
     pub fn eyes(&mut self) -> Result<OpenEyes, Failure> {
-        let eyes = Eyes::open(self.runtime, &self.manifest, &self.detector, &self.embedder, Arc::new(ThreadCpuClock));
+        let Networks { manifest, detector, embedder, .. } = &self.networks;
+        let eyes = Eyes::open(self.runtime, manifest, detector, embedder, Arc::new(ThreadCpuClock));
         eyes.map(OpenEyes).map_err(Failure::wrong)
+    }
+
+    /// The second network for the thread that will own it, checked like the others; `None` without one.
+    ///
+    /// # Errors
+    /// [`Failure::Wrong`] naming the file that is not what the manifest says.
+    pub fn second(&self) -> Result<Option<OpenSecond>, Failure> {
+        let Some(entry) = &self.networks.second else { return Ok(None) };
+        let Some(calibration) = self.networks.second_calibration()? else { return Ok(None) };
+        let embedder = Embedder::load_for(self.runtime, &self.networks.manifest, entry, Run::Seldom);
+        let embedder = embedder.map_err(Failure::wrong)?;
+        let (eyes, network) = (SecondEyes::new(embedder), network(entry)?);
+        Ok(Some(OpenSecond { eyes, network, calibration: Arc::new(calibration) }))
+    }
+
+    /// The networks chosen.
+    #[must_use]
+    pub const fn networks(&self) -> &Networks {
+        &self.networks
+    }
+
+    /// What templates of the embedder are bound to.
+    #[must_use]
+    pub const fn first(&self) -> &Network {
+        &self.first
     }
 
     /// The calibration in force: the site's own where there is one that fits, else the one that came with the embedder.
@@ -63,10 +86,10 @@ impl Loaded {
     /// [`Failure::Wrong`] when the manifest names none.
     pub fn calibration_places(&self) -> Result<CalibrationPlaces, Failure> {
         Ok(CalibrationPlaces {
-            shipped: self.shipped_calibration()?,
+            shipped: self.networks.shipped_calibration(&self.networks.embedder)?,
             own: self.own_calibration.clone(),
-            model_digest: self.embedder.sha256.clone(),
-            preprocessing: self.preprocessing.clone(),
+            model_digest: self.first.model_digest.clone(),
+            preprocessing: self.first.preprocessing.clone(),
         })
     }
 
@@ -82,40 +105,26 @@ impl Loaded {
         Ok(chosen.calibration)
     }
 
-    fn shipped_calibration(&self) -> Result<PathBuf, Failure> {
-        let contract = self.embedder.embedder().map_err(Failure::wrong)?;
-        let path = contract.calibration.as_ref().ok_or_else(|| {
-            Failure::Wrong(format!(
-                "the manifest names no calibration for {}; without one nothing can be decided",
-                self.embedder.id
-            ))
-        })?;
-        Ok(self.manifest.beside(path))
-    }
-
     /// SHA-256 of the embedder's file, in hex.
     #[must_use]
     pub fn embedder_digest(&self) -> &str {
-        &self.embedder.sha256
+        &self.first.model_digest
     }
 
     /// Version of alignment and sampling.
     #[must_use]
     pub fn preprocessing(&self) -> &str {
-        &self.preprocessing
+        &self.first.preprocessing
     }
 
     /// The networks, for status.
     #[must_use]
     pub fn about(&self) -> Value {
-        let one = |entry: &Entry| json!({ "id": entry.id, "digest": entry.sha256, "licence": entry.licence, "usage": entry.usage });
-        json!({
-            "detector": one(&self.detector),
-            "embedder": one(&self.embedder),
-            "runtime": self.runtime.build_info(),
-            "device": "cpu",
-            "preprocessing": self.preprocessing,
-        })
+        let mut about = self.networks.about();
+        about["runtime"] = json!(self.runtime.build_info());
+        about["device"] = json!("cpu");
+        about["preprocessing"] = json!(self.first.preprocessing);
+        about
     }
 }
 

@@ -7,9 +7,13 @@ use crate::config::settings::{ListRules, ListSettings};
 use crate::local_time;
 use sekisho_logic::calibration::{Calibration, RawCalibration};
 use sekisho_logic::gallery::{Gallery, Member};
-use sekisho_logic::policy::{CameraPolicy, ListPolicy, Policy, SecondPolicy, Standing};
-use sekisho_store::{DbKey, GalleryRows, IfMissing, Store};
+use sekisho_logic::id::PersonId;
+use sekisho_logic::policy::{CameraPolicy, ListPolicy, Policy, Standing};
+use sekisho_logic::time::WallMs;
+use sekisho_store::{DbKey, GalleryRows, IfMissing, Network, Store, StoreError};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where credentials lie in this process.
 #[must_use]
@@ -178,7 +182,7 @@ pub fn policy_at(settings: &Settings, strangers_per_camera_day: f64) -> Policy {
         lists: settings.lists.iter().map(|(name, its)| (name.clone(), list(its, &its.rules))).collect(),
         lists_at: at.collect(),
         zone: local_time::zone(&settings.daemon.time_zone).unwrap_or_default(),
-        second: SecondPolicy::default(),
+        second: decide.second,
         suspend_rejected: settings.drift.suspend_rejected,
         cameras: watched
             .map(|(name, camera)| (name.clone(), CameraPolicy { lists: camera.lists.clone(), mode: camera.mode }))
@@ -189,9 +193,14 @@ pub fn policy_at(settings: &Settings, strangers_per_camera_day: f64) -> Policy {
 }
 
 /// What of the store's gallery cannot be compared with the network in use, a sentence each; never silently left out.
+/// Templates of the second network belong there.
 #[must_use]
-pub fn left_out(rows: &GalleryRows) -> Vec<String> {
-    let other = rows.other_versions.iter().map(|other| {
+pub fn left_out(rows: &GalleryRows, second: Option<&Network>) -> Vec<String> {
+    let is_second = |digest: &str, preprocessing: &str| {
+        second.is_some_and(|second| second.model_digest == digest && second.preprocessing == preprocessing)
+    };
+    let others = rows.other_versions.iter().filter(|other| !is_second(&other.model_digest, &other.preprocessing));
+    let other = others.map(|other| {
         format!(
             "gallery: {} prototypes of {} people come from another network ({:.12}..., preprocessing {}) and are not \
              compared; make them anew with `sekisho gallery re-embed`",
@@ -222,6 +231,79 @@ pub fn matcher_gallery(rows: GalleryRows, model_digest: &str) -> Result<Gallery,
     }
     let gallery = Gallery::try_new(revision, model_digest, people).map_err(Failure::no)?;
     Ok(gallery.with_enrollers(enrollers))
+}
+
+/// The rows of both networks' galleries, as the store has them.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn gallery_rows(
+    store: &mut Store,
+    first: &Network,
+    second: Option<&Network>,
+    now: WallMs,
+) -> Result<(GalleryRows, Option<GalleryRows>), StoreError> {
+    let rows = |store: &mut Store, of: &Network| store.gallery(&of.model_digest, &of.preprocessing, now);
+    Ok((rows(store, first)?, second.map(|second| rows(store, second)).transpose()?))
+}
+
+/// Both networks' galleries.
+#[derive(Clone, Debug)]
+pub struct Galleries {
+    /// The one everything is decided by.
+    pub first: Arc<Gallery>,
+    /// The second network's; `None` without one.
+    pub second: Option<Arc<Gallery>>,
+    /// People in the first gallery who are not in the second one: they become candidates and no machine confirms them.
+    pub without_second: Vec<PersonId>,
+    /// What could not be taken, a sentence each.
+    pub left_out: Vec<String>,
+    /// The store's version of this content.
+    pub version: i64,
+}
+
+impl Galleries {
+    /// The galleries that the store's rows make.
+    ///
+    /// # Errors
+    /// [`Failure::No`] when they do not make one.
+    pub fn of(
+        (rows, second_rows): (GalleryRows, Option<GalleryRows>),
+        first: &Network,
+        second: Option<&Network>,
+    ) -> Result<Self, Failure> {
+        let (version, mut left_out) = (rows.version, left_out(&rows, second));
+        let gallery = Arc::new(matcher_gallery(rows, &first.model_digest)?);
+        let (Some(second_rows), Some(second)) = (second_rows, second) else {
+            return Ok(Self { first: gallery, second: None, without_second: Vec::new(), left_out, version });
+        };
+        if second_rows.unreadable > 0 {
+            left_out.push(format!(
+                "gallery: {} prototypes of the second network cannot be read; enrol their people again",
+                second_rows.unreadable
+            ));
+        }
+        let second_gallery = matcher_gallery(second_rows, &second.model_digest)?;
+        let known: BTreeSet<&PersonId> = second_gallery.members().iter().map(|member| &member.person).collect();
+        let members = gallery.members().iter().map(|member| &member.person);
+        let without_second: Vec<PersonId> = members.filter(|person| !known.contains(person)).cloned().collect();
+        left_out.extend(unconfirmable(&without_second));
+        Ok(Self { first: gallery, second: Some(Arc::new(second_gallery)), without_second, left_out, version })
+    }
+}
+
+fn unconfirmable(people: &[PersonId]) -> Option<String> {
+    let names: Vec<_> = people.iter().take(10).map(ToString::to_string).collect();
+    let more = people.len().saturating_sub(names.len());
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!people.is_empty()).then(|| {
+        format!(
+            "gallery: {} people have no template of the second network and are never machine-confirmed: {}{more}; \
+             `sekisho gallery re-embed` makes their templates",
+            people.len(),
+            names.join(", "),
+        )
+    })
 }
 
 #[cfg(test)]

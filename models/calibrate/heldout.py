@@ -50,6 +50,11 @@ def _open(manifest, network, models):
     _embed = Embedder(manifest, network, models)
 
 
+def embedded(pictures):
+    """Unit embeddings by the network of this process."""
+    return _embed(pictures)
+
+
 def _track(task):
     number, person, picture, frames = task
     low, high = BINS[number]

@@ -124,7 +124,11 @@ fn a_network_that_is_not_what_the_manifest_says_is_refused_by_name() {
     assert!(site.done(&["models", "verify"]).contains("valid"));
     let models = site.path("models");
     std::fs::create_dir(&models).expect("a fresh folder");
-    for name in ["face_detection_yunet_2023mar.onnx", "face_recognition_sface_2021dec.onnx"] {
+    for name in [
+        "face_detection_yunet_2023mar.onnx",
+        "face_recognition_sface_2021dec.onnx",
+        "face_recognition_sface_2021dec_int8bq.onnx",
+    ] {
         std::fs::copy(fetched.join("models").join(name), models.join(name)).expect("a copy");
     }
     let detector = models.join("face_detection_yunet_2023mar.onnx");

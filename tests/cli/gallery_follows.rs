@@ -12,29 +12,36 @@ fn photos(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| place.join(name).display().to_string()).collect()
 }
 
-/// Names the embedder in the site's configuration.
-fn with_embedder(site: &Site, id: &str) {
+/// Names the embedder and the second network in the site's configuration.
+fn with_networks(site: &Site, embedder: &str, second: &str) {
     site.write_config("");
     let path = site.path("sekisho.toml");
     let text = std::fs::read_to_string(&path).expect("a configuration");
-    std::fs::write(&path, text.replace("[models]\n", &format!("[models]\nembedder = \"{id}\"\n"))).expect("writable");
+    let named = format!("[models]\nembedder = \"{embedder}\"\nsecond = \"{second}\"\n");
+    std::fs::write(&path, text.replace("[models]\n", &named)).expect("writable");
 }
 
 fn parsed(text: &str) -> Value {
     serde_json::from_str(text).expect("JSON")
 }
 
-/// Two people enrolled with SFace, in a site whose configuration now names the student.
-fn changed_site() -> Option<Site> {
+/// Two people enrolled with one network and no second one.
+fn enrolled_site(embedder: &str) -> Option<Site> {
     fetched()?;
     let site = Site::new();
-    with_embedder(&site, "sface-2021dec");
+    with_networks(&site, embedder, "none");
     for (person, names) in [("eileen", &["astronaut.png"][..]), ("obama", &["obama.jpg", "obama2.jpg"])] {
         let mut args = vec!["gallery".to_owned(), "enroll".into(), person.into()];
         args.extend(photos(names));
         let _said = site.done(&args.iter().map(String::as_str).collect::<Vec<_>>());
     }
-    with_embedder(&site, "sekisho-student-m");
+    Some(site)
+}
+
+/// Two people enrolled with SFace, in a site whose configuration now names the student.
+fn changed_site() -> Option<Site> {
+    let site = enrolled_site("sface-2021dec")?;
+    with_networks(&site, "sekisho-student-m", "none");
     Some(site)
 }
 
@@ -132,4 +139,57 @@ fn photographs_from_before_learn_where_their_face_is() {
     assert!(width > 40 && height > width, "{width}x{height}");
     let nothing = parsed(&site.done(&["gallery", "re-embed", "--json"]));
     assert_eq!(nothing["people"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn who_lacks_the_second_networks_template_is_said_until_it_is_made() {
+    let Some(site) = enrolled_site("sekisho-student-m") else { return };
+    let alone = site.done(&["gallery", "list"]);
+    assert!(alone.contains("yes") && !alone.contains("second network"), "{alone}");
+    with_networks(&site, "sekisho-student-m", "auto");
+    let listed = site.done(&["gallery", "list"]);
+    assert!(listed.contains("first only") && listed.contains("2 people have no template of the second"), "{listed}");
+    let shown = parsed(&site.done(&["gallery", "show", "obama", "--json"]));
+    assert_eq!((&shown["first-network"], &shown["second-network"]), (&Value::Bool(true), &Value::Bool(false)));
+    let mut daemon = site.start();
+    daemon.wait_ready();
+    let without = |daemon: &sekisho_tests::site::Daemon| daemon.get("/v1/status")["second"]["people-without"].clone();
+    daemon.wait_until("both people counted", 10, |daemon| without(daemon) == 2);
+    let (log, told) = (daemon.log(), site.done(&["status"]));
+    assert!(log.contains("never machine-confirmed: eileen, obama"), "{log}");
+    assert!(told.contains("sface-2021dec-int8") && told.contains("2 people have no template of it"), "{told}");
+    let told = site.done(&["gallery", "re-embed"]);
+    assert!(told.contains("eileen: 4 templates made") && told.contains("obama: 6 templates made"), "{told}");
+    daemon.wait_until("both people known to both networks", 10, |daemon| without(daemon) == 0);
+    assert!(daemon.stop(5).success());
+    assert!(site.done(&["gallery", "list"]).contains("both"));
+    let shown = parsed(&site.done(&["gallery", "show", "obama", "--json"]));
+    assert_eq!((&shown["templates"], &shown["second-network"]), (&Value::from(6), &Value::Bool(true)));
+}
+
+#[test]
+fn a_change_to_the_network_that_was_second_needs_no_re_embedding_of_the_first() {
+    let Some(site) = enrolled_site("sface-2021dec") else { return };
+    with_networks(&site, "sface-2021dec", "auto");
+    let _made = site.done(&["gallery", "re-embed"]);
+    with_networks(&site, "sekisho-student-m", "none");
+    let listed = site.done(&["gallery", "list"]);
+    assert!(listed.contains("yes") && !listed.contains("none"), "the student was second and is first now: {listed}");
+}
+
+#[test]
+fn the_same_network_twice_is_refused_in_a_sentence() {
+    let Some(site) = enrolled_site("sface-2021dec") else { return };
+    with_networks(&site, "sface-2021dec", "sface-2021dec-int8");
+    let output = site.cli(&["replay", "/nowhere.mp4"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("the same network as the embedder sface-2021dec") && said.trim().lines().count() == 1,
+        "{said}"
+    );
+    with_networks(&site, "sface-2021dec", "nobody-knows");
+    let output = site.cli(&["replay", "/nowhere.mp4"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && said.contains("no model `nobody-knows`"), "{said}");
 }

@@ -55,7 +55,7 @@ impl Clock for NoTime {
 }
 
 /// The embedders that ship.
-const EMBEDDERS: [&str; 2] = ["sekisho-student-m", "sface-2021dec"];
+const EMBEDDERS: [&str; 3] = ["sekisho-student-m", "sface-2021dec", "sface-2021dec-int8"];
 
 fn eyes_with(manifest: &Manifest, embedder: &str) -> Option<Eyes> {
     let entry = |id| manifest.entry(id).expect("shipped");

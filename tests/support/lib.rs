@@ -2,7 +2,6 @@
 
 pub mod broker;
 pub mod browser;
-pub mod browser;
 pub mod certificates;
 pub mod chromium;
 pub mod clock;

@@ -23,6 +23,7 @@ pub fn root() -> PathBuf {
 pub fn fetched() -> Option<PathBuf> {
     let place = root().join(".sekisho");
     let there = place.join("models/face_recognition_sface_2021dec.onnx").exists()
+        && place.join("models/face_recognition_sface_2021dec_int8bq.onnx").exists()
         && place.join("onnxruntime/libonnxruntime.so.1.26.0").exists();
     if !there {
         eprintln!("SKIPPED: {} holds no networks; run deploy/setup", place.display());

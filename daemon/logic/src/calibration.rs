@@ -11,9 +11,16 @@
 //! `FPIR` allows each comparison a false match rate of `1 - (1 - FPIR)^(1/n)` (independent comparisons, ISO/IEC
 //! 19795-1). A row that could not be measured is *not decidable*, and says why.
 
+mod pairing;
 pub mod raw;
 
+pub use pairing::{BadPairing, Pairing, RawPair, RawPairBin, RawPairings};
 pub use raw::{RawBin, RawCalibration, RawRow, RawTail, SourceKind};
+
+/// With fewer comparisons or people a row's evidence says little; as in models/calibrate/fit.py.
+const GENUINE_MIN: u32 = 100;
+/// See [`GENUINE_MIN`].
+const IDENTITIES_MIN: u32 = 50;
 
 /// Why a calibration is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +52,7 @@ pub struct Calibration {
     date: Option<String>,
     source_kind: SourceKind,
     bins: Vec<Bin>,
+    pairing: Option<Pairing>,
 }
 
 #[derive(Clone, Debug)]
@@ -59,6 +67,8 @@ struct Bin {
 pub struct Row {
     frames: u32,
     decidable: bool,
+    /// Whether its line rests on enough comparisons, decidable or not.
+    measured: bool,
     slope: f64,
     offset: f64,
     /// Different people behind the impostor probes; at least 1.
@@ -102,7 +112,21 @@ impl Calibration {
             date: raw.date,
             source_kind: raw.source_kind.unwrap_or(SourceKind::Shipped),
             bins,
+            pairing: None,
         })
+    }
+
+    /// The same table for a network that is second to another one, with what is known of the two together.
+    #[must_use]
+    pub fn as_second(mut self, pairing: Pairing) -> Self {
+        self.pairing = Some(pairing);
+        self
+    }
+
+    /// What is known of this network beside the one it is second to.
+    #[must_use]
+    pub const fn pairing(&self) -> Option<&Pairing> {
+        self.pairing.as_ref()
     }
 
     /// Name of the calibration.
@@ -156,6 +180,15 @@ impl Calibration {
         bin.rows.iter().rev().find(|row| row.frames <= frames).filter(|row| row.decidable)
     }
 
+    /// The row whose evidence was measured for faces of `inter_eye_px` fused over `frames`, whether or not it may identify
+    /// anybody by itself: too little to find one in a gallery can be enough to speak about one person. `None` where nothing,
+    /// or too little, was measured.
+    #[must_use]
+    pub fn evidence_row(&self, inter_eye_px: f32, frames: u32) -> Option<&Row> {
+        let bin = self.bins.iter().find(|bin| (bin.from_px..bin.to_px).contains(&inter_eye_px))?;
+        bin.rows.iter().rev().find(|row| row.frames <= frames).filter(|row| row.measured)
+    }
+
     /// Fewest frames with which faces of `inter_eye_px` can be decided; `None` when none suffice.
     #[must_use]
     pub fn frames_needed(&self, inter_eye_px: f32) -> Option<u32> {
@@ -178,12 +211,15 @@ impl Calibration {
 impl Row {
     fn try_new(from_px: f32, raw: &RawRow) -> Result<Self, BadCalibration> {
         let bad = |what| BadCalibration::Row { bin: format!("{from_px}"), n: raw.n, what };
+        let line = raw.llr_slope.is_finite() && raw.llr_offset.is_finite() && raw.llr_slope > 0.0;
+        let measured = line && raw.genuine_count >= GENUINE_MIN && raw.impostor_identities >= IDENTITIES_MIN;
+        let genuine = (raw.genuine_mean, raw.genuine_std);
+        let (slope, offset, frames) = (raw.llr_slope, raw.llr_offset, raw.n);
         if !raw.decidable {
-            let (slope, offset, tail) = (0.0, 0.0, Vec::new());
-            let genuine = (0.0, 0.0);
-            return Ok(Self { frames: raw.n, decidable: false, slope, offset, people: 1, genuine, tail });
+            let (tail, decidable) = (Vec::new(), false);
+            return Ok(Self { frames, decidable, measured, slope, offset, people: 1, genuine, tail });
         }
-        if !(raw.llr_slope.is_finite() && raw.llr_offset.is_finite() && raw.llr_slope > 0.0) {
+        if !line {
             return Err(bad("llr-slope must be positive and both numbers of the line finite"));
         }
         let tail: Vec<_> = raw.tail.iter().map(|point| (point.fmr.log10(), point.cosine)).collect();
@@ -197,9 +233,8 @@ impl Row {
             return Err(bad("the tail must have falling rates and rising cosines"));
         }
         let people = raw.impostor_identities.max(1);
-        let genuine = (raw.genuine_mean, raw.genuine_std);
-        let (slope, offset) = (raw.llr_slope, raw.llr_offset);
-        Ok(Self { frames: raw.n, decidable: true, slope, offset, people, genuine, tail })
+        // A row that may identify somebody may speak about somebody.
+        Ok(Self { frames, decidable: true, measured: true, slope, offset, people, genuine, tail })
     }
 
     /// Different people behind the impostor probes.
@@ -232,6 +267,16 @@ impl Row {
         self.slope * (f64::from(cosine) - f64::from(runner_up))
     }
 
+    /// The log likelihood ratio that 95 of 100 genuine comparisons are expected to reach, taking their cosines for normally
+    /// distributed with the measured mean and deviation.
+    #[must_use]
+    pub fn reach(&self) -> f64 {
+        // The normal distribution's 5 % quantile.
+        const Z: f64 = -1.645;
+        let (mean, deviation) = self.genuine;
+        self.slope * (mean + Z * deviation) + self.offset
+    }
+
     /// The share of genuine comparisons expected at or above `cosine`, 0..=1, taking them for normally distributed with
     /// the measured mean and deviation: an estimate for advice, no part of any decision.
     #[must_use]
@@ -243,11 +288,11 @@ impl Row {
 
     /// The cosine that at most a share `fmr` of impostor comparisons reaches. Between tail points the logarithm of the
     /// rate is interpolated; beyond the last one the last two points are continued, which for a tail that falls at
-    /// least exponentially (a Gaussian does) errs to the safe side.
+    /// least exponentially (a Gaussian does) errs to the safe side. A row that is not decidable has none: infinite.
     #[must_use]
     pub fn threshold(&self, fmr: f64) -> f32 {
         let wanted = fmr.clamp(1e-12, 1.0).log10();
-        let last = self.tail.len() - 1;
+        let Some(last) = self.tail.len().checked_sub(1) else { return f32::INFINITY };
         let upper = self.tail.iter().position(|(rate, _)| *rate <= wanted).unwrap_or(last).clamp(1, last);
         let ((rate_a, cos_a), (rate_b, cos_b)) = (self.tail[upper - 1], self.tail[upper]);
         let cosine = cos_a + (wanted - rate_a) * (cos_b - cos_a) / (rate_b - rate_a);
@@ -343,6 +388,22 @@ pub(crate) mod tests {
         let table = plain();
         assert_eq!((table.frames_needed(8.0), table.frames_needed(3.0)), (Some(2), None));
         assert_eq!((table.decidable_from_px(2), table.decidable_from_px(1)), (Some(4.0), None));
+    }
+
+    #[test]
+    fn a_measured_row_speaks_about_one_person_although_it_identifies_nobody() {
+        let mut raw = plain_raw();
+        raw.bin[1].frames[0].decidable = false;
+        let table = Calibration::try_new(raw.clone()).expect("a valid table");
+        assert!(table.row(20.0, 3).is_none());
+        let row = table.evidence_row(20.0, 3).expect("measured");
+        assert!((row.llr(0.35) - 5.0).abs() < 1e-4 && (row.reach() - 4.275).abs() < 1e-3);
+        assert!(row.threshold(1e-3).is_infinite(), "nobody is identified by it");
+        raw.bin[1].frames[0].impostor_identities = 10;
+        let table = Calibration::try_new(raw.clone()).expect("a valid table");
+        assert!(table.evidence_row(20.0, 3).is_none(), "too few people to speak of");
+        raw.bin[1].frames[0].llr_slope = 0.0;
+        assert!(Calibration::try_new(raw).expect("a valid table").evidence_row(20.0, 3).is_none(), "no line at all");
     }
 
     #[test]

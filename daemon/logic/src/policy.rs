@@ -94,7 +94,8 @@ impl ListPolicy {
 pub struct SecondPolicy {
     /// Frames it is shown at the most, the best of the track.
     pub frames: u32,
-    /// It agrees when its log likelihood ratio is at least this and nobody is nearer by its own gallery.
+    /// It agrees when its log likelihood ratio is at least this, or at least what 95 of 100 true candidates reach at the
+    /// face size where that is less (but never below 0), and nobody is nearer by its own gallery.
     pub agrees_llr_min: f64,
     /// At or below this it speaks against the candidate, which is withdrawn.
     pub withdraw_llr_max: f64,
@@ -102,7 +103,7 @@ pub struct SecondPolicy {
 
 impl Default for SecondPolicy {
     fn default() -> Self {
-        Self { frames: 5, agrees_llr_min: 0.0, withdraw_llr_max: -3.0 }
+        Self { frames: 5, agrees_llr_min: 4.0, withdraw_llr_max: -1.0 }
     }
 }
 

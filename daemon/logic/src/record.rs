@@ -26,7 +26,7 @@ impl fmt::Display for AlertId {
 pub enum Stage {
     /// The fused evidence of one track passed the threshold. A lead, nothing more.
     Candidate,
-    /// Later, disjoint frames passed it again.
+    /// Later, disjoint frames passed it again, and the second network agreed where there is one.
     MachineConfirmed,
     /// As many distinct people as the list's policy asks agreed, or the policy asks for none. Final.
     Confirmed,
@@ -75,7 +75,7 @@ impl Stage {
 pub enum Cause {
     /// The candidate's frames passed the threshold.
     Evidence,
-    /// Disjoint later frames passed it again.
+    /// Disjoint later frames passed it again, and the second network agreed where there is one.
     IndependentEvidence,
     /// The list is confirmed by the machine alone.
     PolicyMachine,
@@ -220,7 +220,8 @@ pub struct SecondOpinion {
     pub cosine: f32,
     /// Natural-log likelihood ratio of that similarity, by the second network's own calibration.
     pub llr: f32,
-    /// Both networks' evidence together, as natural-log likelihood ratio; see [`crate::second::combined_llr`].
+    /// Both networks' evidence together, as natural-log likelihood ratio: as measured for the pair
+    /// ([`crate::calibration::Pairing::combined`]), else their mean.
     pub combined_llr: f32,
     /// Median inter-eye distance of the frames used, in source pixels.
     pub inter_eye_px: f32,

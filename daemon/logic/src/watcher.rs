@@ -35,7 +35,7 @@ use crate::outcome::{Outcome, TrackVerdict, Undecidable};
 use crate::picture::FacePicture;
 use crate::policy::{Mode, Policy, Standing};
 use crate::record::{AlertEvent, AlertId, AlertRecord, Stage};
-use crate::second::SecondNetwork;
+use crate::second::{SecondCounts, SecondNetwork};
 use crate::suspension::{Suspension, Suspensions};
 use crate::time::Now;
 use std::collections::BTreeMap;
@@ -102,6 +102,7 @@ pub struct Watcher {
     counted: Batch,
     explains: bool,
     second: Option<SecondNetwork>,
+    second_counts: SecondCounts,
     suspensions: Suspensions,
 }
 
@@ -119,6 +120,7 @@ impl Watcher {
             counted: Batch::default(),
             explains: false,
             second: None,
+            second_counts: SecondCounts::default(),
             suspensions: Suspensions::default(),
         }
     }

@@ -184,6 +184,19 @@ fn tell(alert: &Value, flag: JsonFlag) {
             ));
         }
     }
+    let second = &alert["second"];
+    if second.is_object() {
+        line(&format!(
+            "{:<16}{}: llr {}, cosine {}, {} frames, inter-eye {} px; both networks together llr {}",
+            "second network",
+            if second["agrees"] == true { "agrees" } else { "does not agree" },
+            field(second, "llr"),
+            field(second, "cosine"),
+            field(second, "frames-used"),
+            field(second, "face-px"),
+            field(second, "combined-llr"),
+        ));
+    }
     for vote in alert["votes"].as_array().into_iter().flatten() {
         line(&format!(
             "vote            {} by {} at {}",

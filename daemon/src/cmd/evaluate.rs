@@ -66,8 +66,11 @@ pub fn run(config: &Path, args: &EvaluateArgs) -> Result<(), Failure> {
     let mut loaded = Loaded::open(&settings)?;
     let calibration = Arc::new(loaded.calibration()?);
     let mut eyes = loaded.eyes()?;
+    // Nothing confirms a photograph, so without clips there is nothing to ask a second network.
+    let mut second = if folders.has_clips() { loaded.second()? } else { None };
+    let second_calibration = second.as_ref().map(|open| Arc::clone(&open.calibration));
     let bar = progress(folders.files(), args.json);
-    let mut measurer = Measurer::new(&mut eyes, &settings)?;
+    let mut measurer = Measurer::new(&mut eyes, &settings)?.with_second(second.as_mut().map(|open| &mut open.eyes));
     let sample = folders.measure(&mut measurer, &bar)?;
     bar.set_message("judging");
 
@@ -77,6 +80,7 @@ pub fn run(config: &Path, args: &EvaluateArgs) -> Result<(), Failure> {
         made: SystemClock::start().now().wall.to_rfc3339(),
         models: loaded.about(),
         calibration_id: calibration.id().to_owned(),
+        second_calibration_id: second_calibration.as_ref().map(|second| second.id().to_owned()),
         target_fpir: policy.target_fpir(&list),
         list: list.clone(),
         looks: policy.looks.clone(),
@@ -84,7 +88,8 @@ pub fn run(config: &Path, args: &EvaluateArgs) -> Result<(), Failure> {
         min_inter_eye_px: settings.detect.min_inter_eye_px,
         thresholds: Vec::new(),
     };
-    let evaluation = evaluate(&sample, &Rules { policy, list, calibration, site: given, groups }, about)?;
+    let rules = Rules { policy, list, calibration, second: second_calibration, site: given, groups };
+    let evaluation = evaluate(&sample, &rules, about)?;
     bar.finish_and_clear();
     let document = serde_json::to_value(&evaluation).map_err(Failure::no)?;
     folder.write("report.json", &format!("{document:#}\n"))?;
@@ -137,6 +142,20 @@ fn summary(evaluation: &Evaluation, report: &Path) {
     line(&format!("compared          {}", share(&all.acquired)));
     line(&format!("found (TPIR)      {}", share(&all.found)));
     line(&format!("strangers (FPIR)  {}", share(&all.false_candidates)));
+    if evaluation.site.confirming_measured {
+        line(&format!("machine-confirmed {}", share(&all.confirmed)));
+        line(&format!("  strangers       {}", share(&all.false_confirmed)));
+        match &evaluation.about.second_calibration_id {
+            Some(_) => line(&format!(
+                "  by disjoint frames alone {} of {}, strangers {} of {}",
+                all.confirmed_alone.hits,
+                all.confirmed_alone.of,
+                all.false_confirmed_alone.hits,
+                all.false_confirmed_alone.of,
+            )),
+            None => line("  by disjoint frames alone: no second network is configured"),
+        }
+    }
     line(&format!(
         "a day             {:.1} false candidates, {:.0} enrolled passes missed, {:.0} minutes of looking ({})",
         day.false_candidates.value, day.missed.value, day.minutes.value, evaluation.site.site.name,

@@ -6,16 +6,20 @@
 use super::output::{json, line, table, watched};
 use super::{Failure, JsonFlag};
 use crate::clock::SystemClock;
+use crate::config::Settings;
 use crate::eyes::Loaded;
+use crate::networks::Networks;
+use crate::second::OpenSecond;
 use crate::site;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use sekisho_logic::embedding::Embedding;
 use sekisho_logic::id::{ListId, PersonId};
 use sekisho_logic::time::Clock as _;
-use sekisho_store::{Enrol, Enrolment, Grounds, NewTemplate, Person, Removed, TemplateSource, Traces};
+use sekisho_store::{Enrol, Enrolment, Grounds, Network, NewTemplate, Person, Removed, Store, TemplateSource, Traces};
 use sekisho_vision::photo::EnrolledFace;
 use serde_json::{Value, json as document};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What to do with the gallery.
@@ -96,7 +100,7 @@ fn enroll(config: &Path, args: &EnrollArgs) -> Result<(), Failure> {
         return Err(Failure::Wrong(said));
     }
     let mut loaded = Loaded::open(&settings)?;
-    let mut eyes = loaded.eyes()?;
+    let (mut eyes, mut second) = (loaded.eyes()?, loaded.second()?);
     let bar = bar(args.photos.len(), args.json);
     let (mut files, mut faces) = (Vec::new(), Vec::new());
     for path in &args.photos {
@@ -114,7 +118,7 @@ fn enroll(config: &Path, args: &EnrollArgs) -> Result<(), Failure> {
         grounds: Grounds::default(),
         photos: files,
         faces: faces.iter().map(|face| Some(face.face_in_photo)).collect(),
-        templates: templates((0..).zip(&faces), &loaded)?,
+        templates: templates((0..).zip(&faces), loaded.first(), second.as_mut())?,
     };
     let how = if args.replace { Enrol::Replace } else { Enrol::Add };
     let mut store = site::open_store(&settings)?;
@@ -141,26 +145,44 @@ pub(super) fn bar(steps: usize, flag: JsonFlag) -> ProgressBar {
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// One template a photograph, named by its number, and the prototype: the unit mean of them all.
+/// The templates of both networks: one a photograph, named by its number, and the prototype.
 pub(super) fn templates<'a>(
     faces: impl IntoIterator<Item = (i64, &'a EnrolledFace)>,
-    loaded: &Loaded,
+    first: &Network,
+    second: Option<&mut OpenSecond>,
+) -> Result<Vec<NewTemplate>, Failure> {
+    let faces: Vec<_> = faces.into_iter().collect();
+    let mut made = of_network(faces.iter().map(|(photo, face)| (*photo, face.embedding.clone())), first)?;
+    if let Some(OpenSecond { eyes, network, .. }) = second {
+        let again = faces.iter().map(|(photo, face)| {
+            let template = eyes.template(&face.crop);
+            template.map(|template| (*photo, template)).map_err(|error| Failure::No(format!("second network: {error}")))
+        });
+        made.extend(of_network(again.collect::<Result<Vec<_>, _>>()?, network)?);
+    }
+    Ok(made)
+}
+
+/// One network's templates, and the unit mean of them all.
+fn of_network(
+    photos: impl IntoIterator<Item = (i64, Embedding)>,
+    network: &Network,
 ) -> Result<Vec<NewTemplate>, Failure> {
     let new = |source, embedding| NewTemplate {
         source,
         size_bin_px: None,
-        model_digest: loaded.embedder_digest().to_owned(),
-        preprocessing: loaded.preprocessing().to_owned(),
+        model_digest: network.model_digest.clone(),
+        preprocessing: network.preprocessing.clone(),
         embedding,
     };
     let (mut sum, mut made) = (Vec::<f32>::new(), Vec::new());
-    for (photo, face) in faces {
-        let components = face.embedding.as_slice();
+    for (photo, embedding) in photos {
+        let components = embedding.as_slice();
         sum.resize(components.len(), 0.0);
         for (total, value) in sum.iter_mut().zip(components) {
             *total += value;
         }
-        made.push(new(TemplateSource::Photo(photo), face.embedding.clone()));
+        made.push(new(TemplateSource::Photo(photo), embedding));
     }
     let prototype = Embedding::try_new(&sum)
         .map_err(|_| Failure::No("the photographs contradict each other; are they all of the same person?".into()))?;
@@ -168,7 +190,41 @@ pub(super) fn templates<'a>(
     Ok(made)
 }
 
-fn about(person: &Person) -> Value {
+/// Who has a template of which network.
+struct Known {
+    first: BTreeSet<PersonId>,
+    /// `None` without a second network.
+    second: Option<BTreeSet<PersonId>>,
+}
+
+impl Known {
+    /// Without networks (no manifest, another name) the gallery can be listed all the same; what is not known is said.
+    fn read(settings: &Settings, store: &mut Store) -> Result<Option<Self>, Failure> {
+        let networks = Networks::choose(settings).and_then(|chosen| Ok((chosen.first()?, chosen.second()?)));
+        let (first, second) = match networks {
+            Ok(networks) => networks,
+            Err(Failure::Wrong(said) | Failure::No(said)) => {
+                eprintln!("sekisho: who has templates of the networks in use is not known: {said}");
+                return Ok(None);
+            }
+        };
+        let mut known = |of: &Network| store.templates_of(&of.model_digest, &of.preprocessing).map_err(Failure::no);
+        Ok(Some(Self { first: known(&first)?, second: second.as_ref().map(known).transpose()? }))
+    }
+
+    /// The word for one person.
+    fn word(&self, person: &PersonId) -> &'static str {
+        match (self.first.contains(person), self.second.as_ref().map(|second| second.contains(person))) {
+            (true, Some(true)) => "both",
+            (true, Some(false)) => "first only",
+            (false, Some(true)) => "second only",
+            (true, None) => "yes",
+            (false, Some(false) | None) => "none",
+        }
+    }
+}
+
+fn about(person: &Person, known: Option<&Known>) -> Value {
     document!({
         "person": person.id,
         "list": person.list,
@@ -178,6 +234,8 @@ fn about(person: &Person) -> Value {
         "expires": person.grounds.expires.map(sekisho_logic::time::WallMs::to_rfc3339),
         "photos": person.photos,
         "templates": person.templates,
+        "first-network": known.map(|known| known.first.contains(&person.id)),
+        "second-network": known.and_then(|known| Some(known.second.as_ref()?.contains(&person.id))),
     })
 }
 
@@ -185,7 +243,9 @@ fn list(config: &Path, flag: JsonFlag) -> Result<(), Failure> {
     let settings = super::check_config::load(config)?;
     let mut store = site::open_store(&settings)?;
     let people = store.people().map_err(Failure::no)?;
+    let known = Known::read(&settings, &mut store)?;
     if flag.json {
+        let about = |person| about(person, known.as_ref());
         json(&document!({ "people": people.iter().map(about).collect::<Vec<_>>() }));
         return Ok(());
     }
@@ -195,10 +255,20 @@ fn list(config: &Path, flag: JsonFlag) -> Result<(), Failure> {
             person.list.to_string(),
             person.status.as_str().to_owned(),
             person.photos.to_string(),
+            known.as_ref().map_or("?", |known| known.word(&person.id)).to_owned(),
             person.enrolled.to_rfc3339(),
         ]
     });
-    line(&table(&["person", "list", "status", "photos", "enrolled"], &rows.collect::<Vec<_>>()));
+    line(&table(&["person", "list", "status", "photos", "networks", "enrolled"], &rows.collect::<Vec<_>>()));
+    if let Some(Known { first, second: Some(second) }) = &known {
+        let lacking = people.iter().filter(|person| first.contains(&person.id) && !second.contains(&person.id)).count();
+        if lacking > 0 {
+            line(&format!(
+                "{lacking} people have no template of the second network: they become candidates and no machine confirms \
+                 them; `sekisho gallery re-embed` makes their templates"
+            ));
+        }
+    }
     Ok(())
 }
 
@@ -208,7 +278,9 @@ fn show(config: &Path, args: &PersonArgs) -> Result<(), Failure> {
     let wanted = person_id(&args.person)?;
     let found = store.person(&wanted).map_err(Failure::no)?;
     let missing = || Failure::No(format!("{wanted} is not enrolled; `sekisho gallery list` shows who is"));
-    let person = about(&found.ok_or_else(missing)?);
+    let found = found.ok_or_else(missing)?;
+    let known = Known::read(&settings, &mut store)?;
+    let person = about(&found, known.as_ref());
     if args.json.json {
         json(&person);
         return Ok(());
@@ -216,6 +288,7 @@ fn show(config: &Path, args: &PersonArgs) -> Result<(), Failure> {
     for name in ["person", "list", "status", "enrolled", "enrolled-by", "expires", "photos", "templates"] {
         line(&format!("{name:<12}{}", super::output::field(&person, name)));
     }
+    line(&format!("{:<12}{}", "networks", known.map_or("?", |known| known.word(&found.id))));
     Ok(())
 }
 

@@ -9,11 +9,12 @@ use super::output::{json, line};
 use super::{Failure, JsonFlag};
 use crate::clock::SystemClock;
 use crate::eyes::{Loaded, OpenEyes};
+use crate::second::OpenSecond;
 use crate::site;
 use clap::Args;
 use sekisho_logic::id::PersonId;
 use sekisho_logic::time::Clock as _;
-use sekisho_store::{Store, Traces};
+use sekisho_store::{Network, Store, Traces};
 use serde_json::{Value, json as document};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -21,10 +22,10 @@ use std::path::Path;
 /// Options of `gallery re-embed`.
 #[derive(Debug, Args)]
 pub struct ReEmbedArgs {
-    /// Only these people; without any, everybody who has no template of the present network, or a photograph of which it is
-    /// not known where the face is.
+    /// Only these people; without any, everybody who lacks a template of one of the networks in use, or has a photograph of
+    /// which it is not known where the face is.
     people: Vec<String>,
-    /// Everybody, also those who have a template of the present network.
+    /// Everybody, also those who lack none.
     #[arg(long, conflicts_with = "people")]
     all: bool,
     #[command(flatten)]
@@ -48,25 +49,30 @@ struct Done {
 pub fn run(config: &Path, args: &ReEmbedArgs) -> Result<(), Failure> {
     let settings = super::check_config::load(config)?;
     let mut loaded = Loaded::open(&settings)?;
-    let mut eyes = loaded.eyes()?;
+    let (mut eyes, mut second) = (loaded.eyes()?, loaded.second()?);
     let mut store = site::open_store(&settings)?;
-    let wanted = wanted(&mut store, args, &loaded)?;
+    let wanted = wanted(&mut store, args, loaded.first(), second.as_ref())?;
     let bar = bar(wanted.len(), args.json);
     let mut results = Vec::with_capacity(wanted.len());
     for person in wanted {
         bar.set_message(person.to_string());
-        let done = one(&mut store, &mut eyes, &loaded, person)?;
+        let done = one(&mut store, &mut eyes, (loaded.first(), second.as_mut()), person)?;
         bar.suspend(|| tell(&done, args.json));
         results.push(done);
         bar.inc(1);
     }
     bar.finish_and_clear();
     store.close().map_err(Failure::no)?;
-    conclude(&results, args.json, &loaded)
+    conclude(&results, args.json, &loaded, second.as_ref())
 }
 
 /// Who is to be embedded again, by id.
-fn wanted(store: &mut Store, args: &ReEmbedArgs, loaded: &Loaded) -> Result<BTreeSet<PersonId>, Failure> {
+fn wanted(
+    store: &mut Store,
+    args: &ReEmbedArgs,
+    first: &Network,
+    second: Option<&OpenSecond>,
+) -> Result<BTreeSet<PersonId>, Failure> {
     if !args.people.is_empty() {
         return args.people.iter().map(|text| person_id(text)).collect();
     }
@@ -74,18 +80,26 @@ fn wanted(store: &mut Store, args: &ReEmbedArgs, loaded: &Loaded) -> Result<BTre
     if args.all {
         return Ok(people);
     }
-    let made = store.templates_of(loaded.embedder_digest(), loaded.preprocessing()).map_err(Failure::no)?;
+    let mut made = |of: &Network| store.templates_of(&of.model_digest, &of.preprocessing).map_err(Failure::no);
+    let (first, second) = (made(first)?, second.map(|open| made(&open.network)).transpose()?);
+    let whole =
+        |person: &PersonId| first.contains(person) && second.as_ref().is_none_or(|second| second.contains(person));
     let mut wanted = BTreeSet::new();
     for person in people {
         let mut without = || store.person_photos(&person).map(|photos| photos.iter().any(|photo| photo.face.is_none()));
-        if !made.contains(&person) || without().map_err(Failure::no)? {
+        if !whole(&person) || without().map_err(Failure::no)? {
             wanted.insert(person);
         }
     }
     Ok(wanted)
 }
 
-fn one(store: &mut Store, eyes: &mut OpenEyes, loaded: &Loaded, person: PersonId) -> Result<Done, Failure> {
+fn one(
+    store: &mut Store,
+    eyes: &mut OpenEyes,
+    (first, second): (&Network, Option<&mut OpenSecond>),
+    person: PersonId,
+) -> Result<Done, Failure> {
     let photos = store.photos(&person).map_err(Failure::no)?;
     let (mut faces, mut refused) = (Vec::new(), Vec::new());
     for (photo, number) in photos.iter().zip(1..) {
@@ -101,7 +115,7 @@ fn one(store: &mut Store, eyes: &mut OpenEyes, loaded: &Loaded, person: PersonId
     if faces.is_empty() {
         return Ok(left(refused));
     }
-    let made = match templates(faces.iter().map(|(photo, face)| (*photo, face)), loaded) {
+    let made = match templates(faces.iter().map(|(photo, face)| (*photo, face)), first, second) {
         Ok(made) => made,
         Err(why) => {
             refused.push(why.to_string());
@@ -130,7 +144,7 @@ fn tell(done: &Done, flag: JsonFlag) {
     });
 }
 
-fn conclude(results: &[Done], flag: JsonFlag, loaded: &Loaded) -> Result<(), Failure> {
+fn conclude(results: &[Done], flag: JsonFlag, loaded: &Loaded, second: Option<&OpenSecond>) -> Result<(), Failure> {
     let left: Vec<_> = results.iter().filter(|done| done.templates == 0).map(|done| done.person.to_string()).collect();
     let in_log = results.iter().any(|done| done.traces == Traces::InLog);
     if flag.json {
@@ -140,11 +154,13 @@ fn conclude(results: &[Done], flag: JsonFlag, loaded: &Loaded) -> Result<(), Fai
         json(&document!({
             "people": results.iter().map(one).collect::<Vec<_>>(), "left": left, "traces-gone": !in_log,
             "model-digest": loaded.embedder_digest(), "preprocessing": loaded.preprocessing(),
+            "second-digest": second.map(|open| &open.network.model_digest),
         }));
     } else {
         let done = results.len() - left.len();
         let digest = loaded.embedder_digest();
-        line(&format!("{done} people embedded with {digest:.12}..., preprocessing {}", loaded.preprocessing()));
+        let beside = second.map(|open| format!(" and {:.12}...", open.network.model_digest)).unwrap_or_default();
+        line(&format!("{done} people embedded with {digest:.12}...{beside}, preprocessing {}", loaded.preprocessing()));
         if in_log {
             line("encrypted remains of the old templates stay in the log until the daemon's next checkpoint");
         }

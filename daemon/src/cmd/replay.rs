@@ -12,9 +12,10 @@ use crate::eyes::Loaded;
 use crate::page::Language;
 use crate::page::report::{self, Folder};
 use crate::run::look::{self, Look};
+use crate::second::{OpenSecond, SecondEyes};
 use crate::sheet::{Setting, Sheet};
 use crate::sink::event_log;
-use crate::site;
+use crate::site::{self, Galleries};
 use crate::status::wire;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -25,9 +26,10 @@ use sekisho_logic::gallery::Gallery;
 use sekisho_logic::id::CameraId;
 use sekisho_logic::outcome::TrackVerdict;
 use sekisho_logic::record::{AlertEvent, Stage};
+use sekisho_logic::second::SecondNetwork;
 use sekisho_logic::time::{Clock as _, Mono, Now, WallMs};
 use sekisho_logic::watcher::{Action, Watcher};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -71,16 +73,9 @@ pub fn run(config: &Path, args: &ReplayArgs) -> Result<(), Failure> {
     let chosen = loaded.calibration_in_force()?;
     chosen.refused.iter().for_each(|said| eprintln!("sekisho: {said}"));
     let calibration = Arc::new(chosen.calibration);
-    let mut eyes = loaded.eyes()?;
+    let (mut eyes, mut second) = (loaded.eyes()?, loaded.second()?);
     let (camera, its) = viewpoint(&settings, args.camera.as_deref())?;
-    let gallery = {
-        let mut store = site::open_store(&settings)?;
-        let now = crate::clock::SystemClock::start();
-        let now = sekisho_logic::time::Clock::now(&now);
-        let rows = store.gallery(loaded.embedder_digest(), loaded.preprocessing(), now.wall).map_err(Failure::no)?;
-        site::left_out(&rows).iter().for_each(|said| eprintln!("sekisho: {said}"));
-        Arc::new(site::matcher_gallery(rows, loaded.embedder_digest())?)
-    };
+    let Galleries { first: gallery, second: second_gallery, .. } = galleries(&settings, &loaded, second.as_ref())?;
     let mut policy = site::policy(&settings);
     policy.cameras.entry(camera.clone()).or_default().lists = its.lists.clone();
     let mut events = args.events.as_deref().map(EventFile::create).transpose()?;
@@ -88,7 +83,11 @@ pub fn run(config: &Path, args: &ReplayArgs) -> Result<(), Failure> {
     let (clock, mut stems) = (crate::clock::SystemClock::start(), BTreeSet::new());
     let (begun, mut analysed) = (clock.now().mono, Duration::ZERO);
     for clip in &args.clips {
-        let watcher = Watcher::new(policy.clone(), Arc::<Gallery>::clone(&gallery), Arc::clone(&calibration), 0);
+        let mut watcher = Watcher::new(policy.clone(), Arc::<Gallery>::clone(&gallery), Arc::clone(&calibration), 0);
+        if let (Some(open), Some(gallery)) = (&second, &second_gallery) {
+            let calibration = Arc::clone(&open.calibration);
+            watcher = watcher.with_second(SecondNetwork { gallery: Arc::clone(gallery), calibration });
+        }
         let setting = || Setting {
             clip: clip.file_name().unwrap_or(clip.as_os_str()).to_string_lossy().into_owned(),
             camera: camera.to_string(),
@@ -101,6 +100,7 @@ pub fn run(config: &Path, args: &ReplayArgs) -> Result<(), Failure> {
         let mut replay = Replay {
             watcher: if folder.is_some() { watcher.explaining() } else { watcher },
             look: Look::new(&settings, &camera, &its, 0),
+            second: second.as_mut().map(|open| &mut open.eyes),
             json: args.json.json,
             verdicts: Vec::new(),
             stages: BTreeMap::new(),
@@ -118,6 +118,17 @@ pub fn run(config: &Path, args: &ReplayArgs) -> Result<(), Failure> {
     events.map_or(Ok(()), EventFile::finish)?;
     say_pace(analysed, clock.now().mono.since(begun));
     Ok(())
+}
+
+/// Everybody enrolled, by both networks; who cannot be matched or confirmed is said.
+fn galleries(settings: &Settings, loaded: &Loaded, second: Option<&OpenSecond>) -> Result<Galleries, Failure> {
+    let mut store = site::open_store(settings)?;
+    let now = crate::clock::SystemClock::start().now().wall;
+    let second = second.map(|open| &open.network);
+    let rows = site::gallery_rows(&mut store, loaded.first(), second, now).map_err(Failure::no)?;
+    let galleries = Galleries::of(rows, loaded.first(), second)?;
+    galleries.left_out.iter().for_each(|said| eprintln!("sekisho: {said}"));
+    Ok(galleries)
 }
 
 /// How fast it went, for whoever waits. Not on standard output, which is the same to the byte every time.
@@ -197,6 +208,7 @@ pub(super) fn viewpoint(settings: &Settings, name: Option<&str>) -> Result<(Came
 struct Replay<'r> {
     watcher: Watcher,
     look: Look,
+    second: Option<&'r mut SecondEyes>,
     json: bool,
     verdicts: Vec<TrackVerdict>,
     stages: BTreeMap<Stage, u64>,
@@ -237,8 +249,8 @@ impl Replay<'_> {
             if let Some(sheet) = &mut self.sheet {
                 sheet.album().take(&view, &faces);
             }
-            self.take(&bar, |watcher| {
-                let now = Now { mono: stamp.mono, wall: stamp.wall };
+            let now = Now { mono: stamp.mono, wall: stamp.wall };
+            self.take(&bar, now, |watcher| {
                 let mut actions = watcher.on_faces(now, &faces);
                 actions.extend(watcher.on_tick(now));
                 actions
@@ -257,17 +269,23 @@ impl Replay<'_> {
         let ended = self.look.forget();
         let nothing = FrameFaces { camera: self.look.camera().clone(), stamp: last, faces: Vec::new(), ended };
         let hidden = ProgressBar::hidden();
-        self.take(&hidden, |watcher| watcher.on_faces(Now { mono: last.mono, wall: last.wall }, &nothing))?;
         let mut at = Now { mono: last.mono, wall: last.wall };
+        self.take(&hidden, at, |watcher| watcher.on_faces(at, &nothing))?;
         for _ in 0..120 {
             at = Now { mono: at.mono.plus(Duration::from_secs(1)), wall: WallMs(at.wall.0 + 1000) };
-            self.take(&hidden, |watcher| watcher.on_tick(at))?;
+            self.take(&hidden, at, |watcher| watcher.on_tick(at))?;
         }
         Ok(())
     }
 
-    fn take(&mut self, bar: &ProgressBar, ask: impl FnOnce(&mut Watcher) -> Vec<Action>) -> Result<(), Failure> {
-        for action in ask(&mut self.watcher) {
+    fn take(
+        &mut self,
+        bar: &ProgressBar,
+        now: Now,
+        ask: impl FnOnce(&mut Watcher) -> Vec<Action>,
+    ) -> Result<(), Failure> {
+        let mut actions = VecDeque::from(ask(&mut self.watcher));
+        while let Some(action) = actions.pop_front() {
             let told_as = match action {
                 Action::Journal(event) => {
                     if let Some(events) = &mut self.events {
@@ -287,9 +305,15 @@ impl Replay<'_> {
                     self.verdicts.push(TrackVerdict { explanation: None, ..*verdict });
                     json
                 }
-                Action::CandidateDelay(..) | Action::AskSecond(_) | Action::Evidence(_) | Action::Suspended(_) => {
+                Action::AskSecond(look) => {
+                    // The daemon's second network answers a moment later; a recording can wait for it.
+                    if let Some(eyes) = &mut self.second {
+                        let answer = eyes.answer(&look);
+                        actions.extend(self.watcher.on_second(now, &look.alert, &answer));
+                    }
                     continue;
                 }
+                Action::CandidateDelay(..) | Action::Evidence(_) | Action::Suspended(_) => continue,
             };
             bar.suspend(|| line(&if self.json { told_as.to_string() } else { told(&told_as) }));
         }

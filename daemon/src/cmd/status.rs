@@ -51,6 +51,7 @@ fn print(status: &Value, cameras: &Value) {
         field(models, "device"),
         field(&models["embedder"], "usage"),
     ));
+    second(&models["second"], &status["second"]);
     calibration(&status["calibration"]);
     for threshold in status["thresholds"].as_array().into_iter().flatten() {
         line(&format!(
@@ -100,6 +101,30 @@ fn evidence(evidence: &Value) {
     if let Some(held) = evidence["held"].as_str() {
         let due = field(evidence, "due");
         line(&format!("  NOT ERASED   {due} pictures have expired by the clock ({held}); is the clock right?"));
+    }
+}
+
+fn second(network: &Value, said: &Value) {
+    if !network.is_object() {
+        line("  second       NONE: disjoint frames of one network alone make a machine-confirmed alert");
+        return;
+    }
+    line(&format!(
+        "  second       {} ({}): asked {}, agreed {}, against {}, open {}, silent {}, late {}",
+        field(network, "id"),
+        field(network, "usage"),
+        field(said, "asked-total"),
+        field(said, "agreed-total"),
+        field(said, "against-total"),
+        field(said, "open-total"),
+        field(said, "silent-total"),
+        field(said, "late-total"),
+    ));
+    if said["people-without"].as_u64().is_some_and(|without| without > 0) {
+        line(&format!(
+            "               {} people have no template of it and are never machine-confirmed: `sekisho gallery re-embed`",
+            field(said, "people-without"),
+        ));
     }
 }
 

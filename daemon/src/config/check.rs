@@ -1,7 +1,7 @@
 //! Settings that are fine one by one and cannot be meant together.
 
 use super::problem::Findings;
-use super::settings::{CameraSettings, Motion, Settings, SinkKind};
+use super::settings::{CameraSettings, Motion, SecondChoice, Settings, SinkKind};
 use super::sink_settings::SinkSettings;
 use super::suggest::nearest;
 use sekisho_camera::source::Source;
@@ -13,6 +13,7 @@ use std::time::Duration;
 
 /// Notes every contradiction in `settings`.
 pub(super) fn contradictions(settings: &Settings, findings: &mut Findings) {
+    networks(settings, findings);
     quality_and_track(settings, findings);
     decide(settings, findings);
     lists(settings, findings);
@@ -28,6 +29,17 @@ pub(super) fn contradictions(settings: &Settings, findings: &mut Findings) {
     shared_topics(settings, findings);
     shared_sources(settings, findings);
     shared_files(settings, findings);
+}
+
+fn networks(settings: &Settings, findings: &mut Findings) {
+    let models = &settings.models;
+    if models.second == SecondChoice::Named(models.embedder.clone()) {
+        findings.contradiction(
+            &[("models", "second"), ("models", "embedder")],
+            format!("second and embedder are both \"{}\": a network always agrees with itself", models.embedder),
+            "name another network, \"auto\", or \"none\" to confirm without a second one".to_owned(),
+        );
+    }
 }
 
 fn quality_and_track(settings: &Settings, findings: &mut Findings) {
@@ -82,6 +94,16 @@ fn decide(settings: &Settings, findings: &mut Findings) {
                 decide.not_enrolled_llr_max, decide.withdraw_llr_max
             ),
             "not-enrolled-llr-max must not be the greater".to_owned(),
+        );
+    }
+    if decide.second.withdraw_llr_max > decide.second.agrees_llr_min {
+        findings.contradiction(
+            &[("decide", "second-withdraw-llr-max"), ("decide", "second-agrees-llr-min")],
+            format!(
+                "second-withdraw-llr-max {} is above second-agrees-llr-min {}: one answer would both agree and withdraw",
+                decide.second.withdraw_llr_max, decide.second.agrees_llr_min
+            ),
+            "second-withdraw-llr-max must not be the greater".to_owned(),
         );
     }
     if decide.visit_gap < track.expires {

@@ -130,6 +130,7 @@ fn restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("models.onnxruntime", om.onnxruntime == nm.onnxruntime),
         ("models.detector", om.detector == nm.detector),
         ("models.embedder", om.embedder == nm.embedder),
+        ("models.second", om.second == nm.second),
         ("store.key-credential", os.key_credential == ns.key_credential),
         ("store.key-file", os.key_file == ns.key_file),
         ("review.enabled", or.enabled == nr.enabled),

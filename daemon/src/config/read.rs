@@ -5,7 +5,8 @@ use super::raw::{Raw, RawTable, kind, shown};
 use super::reader::{ABSOLUTE_PATH, Reader, absolute_path};
 use super::settings::{
     DaemonSettings, DecideSettings, DetectSettings, DriftSettings, EvidenceSettings, LogLevel, Mode, ModelSettings,
-    Motion, OnDrift, Pictures, QualitySettings, Settings, ShadowSettings, StoreSettings, TrackSettings,
+    Motion, OnDrift, Pictures, QualitySettings, SecondChoice, SecondPolicy, Settings, ShadowSettings, StoreSettings,
+    TrackSettings,
 };
 use super::suggest::nearest;
 use super::{credentials, lists, named, review, sinks};
@@ -140,22 +141,31 @@ fn group(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+const NETWORK: &str = "allowed is the name of a network in the manifest: a-z, 0-9, '-', '_' and '.', at most 64";
+
+fn network(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
+    let good = (1..=64).contains(&text.len()) && text.chars().all(plain);
+    if good { Ok(text.to_owned()) } else { Err(format!("\"{}\" is no such name", shown(text))) }
+}
+
 fn models(reader: &mut Reader<'_, '_>) -> ModelSettings {
     let id = |reader: &mut Reader<'_, '_>, key, default: &str| {
-        let allowed = "allowed is the name of a network in the manifest: a-z, 0-9, '-', '_' and '.', at most 64";
-        let found = reader.checked(key, Some(default), allowed, |text| {
-            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
-            let good = (1..=64).contains(&text.len()) && text.chars().all(plain);
-            if good { Ok(text.to_owned()) } else { Err(format!("\"{}\" is no such name", shown(text))) }
-        });
-        found.unwrap_or_else(|| default.to_owned())
+        reader.checked(key, Some(default), NETWORK, network).unwrap_or_else(|| default.to_owned())
     };
+    let allowed = format!("allowed is \"auto\", \"none\" or a name; {NETWORK}");
+    let second = reader.checked("second", Some("auto"), &allowed, |text| match text {
+        "auto" => Ok(SecondChoice::Auto),
+        "none" => Ok(SecondChoice::Nobody),
+        _ => network(text).map(SecondChoice::Named),
+    });
     ModelSettings {
         manifest: reader.path("manifest", "/usr/share/sekisho/models/manifest.toml"),
         dir: reader.path("dir", "/usr/share/sekisho/models"),
         onnxruntime: reader.path("onnxruntime", "/usr/lib/sekisho/libonnxruntime.so"),
         detector: id(reader, "detector", "yunet-2023mar"),
         embedder: id(reader, "embedder", "sekisho-student-m"),
+        second: second.unwrap_or(SecondChoice::Auto),
     }
 }
 
@@ -256,6 +266,7 @@ fn decide(reader: &mut Reader<'_, '_>) -> DecideSettings {
     let frames = (1, 32);
     // Beyond +-50 a log likelihood ratio says more than all calibration data in the world could support.
     let llr = (-50.0, 50.0);
+    let second = SecondPolicy::default();
     // Once a minute at the most; 0 is none given.
     let budget = reader.number("false-candidates-per-camera-day", (0.0, 1440.0), 0.0);
     DecideSettings {
@@ -268,6 +279,12 @@ fn decide(reader: &mut Reader<'_, '_>) -> DecideSettings {
         runner_up_llr_min: reader.number("runner-up-llr-min", (0.0, 50.0), 2.0),
         not_enrolled_llr_max: reader.number("not-enrolled-llr-max", llr, -2.0),
         withdraw_llr_max: reader.number("withdraw-llr-max", llr, 0.0),
+        second: SecondPolicy {
+            // A reviewer is shown the same few; more than sixteen are pictures of the same again.
+            frames: reader.number("second-frames", (1, 16), second.frames),
+            agrees_llr_min: reader.number("second-agrees-llr-min", (0.0, 50.0), second.agrees_llr_min),
+            withdraw_llr_max: reader.number("second-withdraw-llr-max", llr, second.withdraw_llr_max),
+        },
         visit_gap: reader.seconds("visit-gap-s", (1, 86_400), 60),
         candidate_expires: reader.seconds("candidate-expires-s", (1, 3600), 30),
     }

@@ -7,7 +7,7 @@ use sekisho_camera::source::Source;
 use sekisho_logic::hours::Hours;
 use sekisho_logic::id::{CameraId, ListId};
 use sekisho_logic::policy::ConfirmBy;
-pub use sekisho_logic::policy::{Mode, OnDrift, Purpose};
+pub use sekisho_logic::policy::{Mode, OnDrift, Purpose, SecondPolicy};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -110,6 +110,19 @@ pub struct ModelSettings {
     pub detector: String,
     /// Embedder, as named in the manifest.
     pub embedder: String,
+    /// The network whose agreement machine confirmation needs beside disjoint frames.
+    pub second: SecondChoice,
+}
+
+/// Which network is the second one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecondChoice {
+    /// The shipped one that is another network than the embedder.
+    Auto,
+    /// None: disjoint frames alone confirm.
+    Nobody,
+    /// As named in the manifest.
+    Named(String),
 }
 
 /// Where people, alerts and their key are kept.
@@ -198,6 +211,8 @@ pub struct DecideSettings {
     pub not_enrolled_llr_max: f64,
     /// Confirming frames at or below this log likelihood ratio withdraw the candidate.
     pub withdraw_llr_max: f64,
+    /// What the second network must say.
+    pub second: SecondPolicy,
     /// A person unseen for this long on a camera has left.
     pub visit_gap: Duration,
     /// How long a candidate waits for independent evidence.

@@ -319,6 +319,20 @@ fn a_camera_is_in_shadow_mode_by_itself_or_with_all_others() {
     assert_eq!(mode(&format!("{all}mode = \"live\"\n")), super::settings::Mode::Live);
 }
 
+#[test]
+fn a_second_network_is_another_one_or_none() {
+    use super::settings::SecondChoice;
+    assert_eq!(good("").models.second, SecondChoice::Auto);
+    assert_eq!(good("[models]\nsecond = \"none\"\n").models.second, SecondChoice::Nobody);
+    assert_eq!(good("[models]\nsecond = \"mine-2\"\n").models.second, SecondChoice::Named("mine-2".into()));
+    let said = complaint("[models]\nembedder = \"mine-2\"\nsecond = \"mine-2\"\n");
+    assert!(said.contains("always agrees with itself") && said.contains("\"none\""), "{said}");
+    let said = complaint("[models]\nsecond = \"SFace!\"\n");
+    assert!(said.contains("is no such name") && said.contains("\"auto\""), "{said}");
+    let said = complaint("[decide]\nsecond-agrees-llr-min = 1.0\nsecond-withdraw-llr-max = 2.0\n");
+    assert!(said.contains("both agree and withdraw"), "{said}");
+}
+
 /// Another valid value than the default of `key`.
 fn other_value(key: &KeyInfo) -> Option<String> {
     let default = key.default.as_deref()?;
@@ -327,7 +341,7 @@ fn other_value(key: &KeyInfo) -> Option<String> {
         | "certificate" => "\"/other\"".to_owned(),
         "view-groups" | "review-groups" | "admin-groups" => "[]".to_owned(),
         "vision-workers" => "7".to_owned(),
-        "detector" | "embedder" | "key-credential" => "\"other\"".to_owned(),
+        "detector" | "embedder" | "second" | "key-credential" => "\"other\"".to_owned(),
         "candidate-looks-frames" | "confirm-looks-frames" => "[5]".to_owned(),
         "motion" => "\"ignored\"".to_owned(),
         "purpose" => if default == "\"watch\"" { "\"entry-log\"" } else { "\"watch\"" }.to_owned(),

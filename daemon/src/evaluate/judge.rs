@@ -3,21 +3,23 @@
 
 use super::material::Enrolled;
 use crate::cmd::Failure;
-use crate::measure::{self, Medium, ProbeTrack};
+use crate::measure::{self, Medium, ProbeFrame, ProbeTrack};
 use sekisho_logic::calibration::Calibration;
 use sekisho_logic::embedding::Embedding;
-use sekisho_logic::face::{DetectedFace, FrameFaces, TrackedFace};
+use sekisho_logic::face::{DetectedFace, FrameFaces, Quality, TrackedFace};
 use sekisho_logic::frame::FrameStamp;
 use sekisho_logic::gallery::{Gallery, Member};
 use sekisho_logic::geometry::{Point, Rect};
 use sekisho_logic::id::{CameraId, ListId, PersonId, TrackId};
 use sekisho_logic::judge::Bench;
 use sekisho_logic::outcome::{Outcome, Undecidable};
+use sekisho_logic::picture::{FacePicture, RgbPatch};
 use sekisho_logic::policy::{CameraPolicy, Mode, Policy};
 use sekisho_logic::record::Stage;
+use sekisho_logic::second::{SecondAnswer, SecondNetwork};
 use sekisho_logic::time::{Mono, Now, WallMs};
-use sekisho_logic::watcher::{Action, Watcher};
-use std::collections::{BTreeMap, BTreeSet};
+use sekisho_logic::watcher::{Action, SecondLook, Watcher};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// What became of a track, for the table of reasons.
@@ -82,8 +84,10 @@ pub struct Trial {
     pub end: End,
     /// Of whom it became a candidate, by place in the gallery.
     pub named: Option<usize>,
-    /// Whether that was confirmed by disjoint frames.
+    /// Whether that was machine-confirmed: by disjoint frames, and by the second network's agreement where there is one.
     pub confirmed: bool,
+    /// Whether disjoint frames alone would have confirmed it.
+    pub confirmed_alone: bool,
     /// The same track judged once at each frame count it reaches, at each target.
     pub looks: Vec<OneLook>,
     /// All frames fused; `None` when there are none.
@@ -93,6 +97,7 @@ pub struct Trial {
 /// The judge.
 pub struct Court {
     gallery: Arc<Gallery>,
+    second: Option<SecondNetwork>,
     calibration: Arc<Calibration>,
     policy: Policy,
     list: ListId,
@@ -104,14 +109,15 @@ pub struct Court {
 }
 
 impl Court {
-    /// A judge over these people, all on `list`, that also tries the given `targets` (rates, 0..1).
+    /// A judge over these people, all on `list`, that also tries the given `targets` (rates, 0..1). With the calibration of a
+    /// second network, machine confirmation needs its agreement.
     ///
     /// # Errors
     /// [`Failure::No`] when the prototypes make no gallery.
     pub fn new(
         enrolled: &[Enrolled],
         (mut policy, list): (Policy, ListId),
-        calibration: Arc<Calibration>,
+        (calibration, second): (Arc<Calibration>, Option<Arc<Calibration>>),
         targets: Vec<f64>,
     ) -> Result<Self, Failure> {
         let camera = CameraId::try_new("measured").map_err(Failure::no)?;
@@ -123,6 +129,7 @@ impl Court {
         let counts: BTreeSet<u32> = calibration.cells().map(|(_, frames, _)| frames).collect();
         let mut court = Self {
             gallery: Arc::new(Gallery::default()),
+            second: second.map(|calibration| SecondNetwork { gallery: Arc::new(Gallery::default()), calibration }),
             calibration,
             policy,
             list,
@@ -132,16 +139,23 @@ impl Court {
             targets,
             left_out: None,
         };
-        court.gallery = Arc::new(court.gallery_without(enrolled, None)?);
+        court.fill(enrolled)?;
         Ok(court)
     }
 
-    fn gallery_without(&self, enrolled: &[Enrolled], left_out: Option<usize>) -> Result<Gallery, Failure> {
-        let members = self.people.iter().zip(enrolled).enumerate().filter(|(at, _)| Some(*at) != left_out);
-        let members = members.map(|(_, (person, its))| {
-            (Member { person: person.clone(), list: self.list.clone() }, its.prototype.clone())
-        });
-        Gallery::try_new(1, self.calibration.model_digest(), members).map_err(Failure::no)
+    /// Puts everybody but whoever is left out into the galleries.
+    fn fill(&mut self, enrolled: &[Enrolled]) -> Result<(), Failure> {
+        let members = || self.people.iter().zip(enrolled).enumerate().filter(|(at, _)| Some(*at) != self.left_out);
+        let member = |person: &PersonId| Member { person: person.clone(), list: self.list.clone() };
+        let first = members().map(|(_, (person, its))| (member(person), its.prototype.clone()));
+        let gallery = Gallery::try_new(1, self.calibration.model_digest(), first).map_err(Failure::no)?;
+        if let Some(SecondNetwork { calibration, .. }) = &self.second {
+            let second = members().filter_map(|(_, (person, its))| Some((member(person), its.second.clone()?)));
+            let gallery = Gallery::try_new(1, calibration.model_digest(), second).map_err(Failure::no)?;
+            self.second = Some(SecondNetwork { gallery: Arc::new(gallery), calibration: Arc::clone(calibration) });
+        }
+        self.gallery = Arc::new(gallery);
+        Ok(())
     }
 
     /// The same judge without one person in the gallery, so that this person is a stranger to it.
@@ -149,8 +163,9 @@ impl Court {
     /// # Errors
     /// [`Failure::No`] when the prototypes make no gallery.
     pub fn without(&self, enrolled: &[Enrolled], person: usize) -> Result<Self, Failure> {
-        Ok(Self {
-            gallery: Arc::new(self.gallery_without(enrolled, Some(person))?),
+        let mut court = Self {
+            gallery: Arc::clone(&self.gallery),
+            second: self.second.clone(),
             calibration: Arc::clone(&self.calibration),
             policy: self.policy.clone(),
             list: self.list.clone(),
@@ -159,7 +174,9 @@ impl Court {
             counts: self.counts.clone(),
             targets: self.targets.clone(),
             left_out: Some(person),
-        })
+        };
+        court.fill(enrolled)?;
+        Ok(court)
     }
 
     /// Judges the tracks of one file. A photograph is one frame, fewer than the daemon asks for; it is judged at that
@@ -170,7 +187,10 @@ impl Court {
         if tracks.iter().any(|track| track.medium == Medium::Photo) {
             policy.looks = vec![1];
         }
-        let heard = self.run(&policy, tracks);
+        let heard = self.run(&policy, tracks, self.second.as_ref());
+        // The same once more without the second network, to say what that one brings; judging costs little.
+        let alone = self.second.is_some().then(|| self.run(&policy, tracks, None));
+        let alone = alone.as_ref().unwrap_or(&heard);
         let place = |id: &PersonId| self.people.iter().position(|known| known == id);
         tracks
             .iter()
@@ -202,6 +222,7 @@ impl Court {
                     end,
                     named,
                     confirmed: named.is_some_and(|at| heard.confirmed.contains(&self.people[at])),
+                    confirmed_alone: named.is_some_and(|at| alone.confirmed.contains(&self.people[at])),
                     looks: self.look_once(track, &policy),
                     template: fusion.template(),
                 }
@@ -210,9 +231,13 @@ impl Court {
     }
 
     /// Plays the tracks of one file to a fresh watcher, in order of time.
-    fn run(&self, policy: &Policy, tracks: &[&ProbeTrack]) -> Heard {
+    fn run(&self, policy: &Policy, tracks: &[&ProbeTrack], second: Option<&SecondNetwork>) -> Heard {
         let mut watcher = Watcher::new(policy.clone(), Arc::clone(&self.gallery), Arc::clone(&self.calibration), 0);
+        if let Some(second) = second {
+            watcher = watcher.with_second(second.clone());
+        }
         let mut by_time: BTreeMap<Mono, Vec<TrackedFace>> = BTreeMap::new();
+        let mut shown = Shown::default();
         for (track, number) in tracks.iter().zip(0_u64..) {
             for frame in &track.frames {
                 by_time.entry(frame.at).or_default().push(TrackedFace {
@@ -220,7 +245,7 @@ impl Court {
                     face: nowhere(),
                     quality: frame.quality,
                     embedding: Ok(frame.embedding.clone()),
-                    picture: None,
+                    picture: second.and_then(|_| shown.stand_in(frame)),
                 });
             }
         }
@@ -231,12 +256,13 @@ impl Court {
             last = FrameStamp { sequence: last.sequence + 1, mono: at, wall };
             let now = Now { mono: at, wall };
             let frame = FrameFaces { camera: self.camera.clone(), stamp: last, faces, ended: Vec::new() };
-            heard.take(watcher.on_faces(now, &frame));
-            heard.take(watcher.on_tick(now));
+            heard.take(watcher.on_faces(now, &frame), (&mut watcher, &shown, now));
+            heard.take(watcher.on_tick(now), (&mut watcher, &shown, now));
         }
         let ended = (0..tracks.len() as u64).map(TrackId).collect();
         let over = FrameFaces { camera: self.camera.clone(), stamp: last, faces: Vec::new(), ended };
-        heard.take(watcher.on_faces(Now { mono: last.mono, wall: last.wall }, &over));
+        let now = Now { mono: last.mono, wall: last.wall };
+        heard.take(watcher.on_faces(now, &over), (&mut watcher, &shown, now));
         heard
     }
 
@@ -283,9 +309,30 @@ struct Heard {
     outcomes: BTreeMap<TrackId, Outcome>,
 }
 
+/// What the second network made of each frame. The frames' pictures are long gone, so the watcher is given stand-ins that say
+/// by their number whose they are.
+#[derive(Default)]
+struct Shown(Vec<(Embedding, Quality)>);
+
+impl Shown {
+    fn stand_in(&mut self, frame: &ProbeFrame) -> Option<Arc<FacePicture>> {
+        let embedding = frame.second.clone()?;
+        let stamp = FrameStamp { sequence: self.0.len() as u64, mono: frame.at, wall: WallMs(0) };
+        self.0.push((embedding, frame.quality));
+        let dot = RgbPatch::try_new(1, 1, vec![0; 3])?;
+        Some(Arc::new(FacePicture { stamp, quality: frame.quality, aligned: dot.clone(), native: dot }))
+    }
+
+    fn answer(&self, look: &SecondLook) -> SecondAnswer {
+        let places = look.pictures.iter().filter_map(|picture| usize::try_from(picture.stamp.sequence).ok());
+        SecondAnswer::Embeddings(places.filter_map(|at| self.0.get(at).cloned()).collect())
+    }
+}
+
 impl Heard {
-    fn take(&mut self, actions: Vec<Action>) {
-        for action in actions {
+    fn take(&mut self, actions: Vec<Action>, (watcher, shown, now): (&mut Watcher, &Shown, Now)) {
+        let mut actions = VecDeque::from(actions);
+        while let Some(action) = actions.pop_front() {
             match action {
                 Action::Journal(event) if event.after.stage == Stage::Candidate => {
                     self.candidates.insert(event.after.track, event.after.person.clone());
@@ -296,11 +343,10 @@ impl Heard {
                 Action::Verdict(verdict) => {
                     self.outcomes.insert(verdict.track, verdict.outcome);
                 }
-                Action::Journal(_)
-                | Action::CandidateDelay(..)
-                | Action::AskSecond(_)
-                | Action::Evidence(_)
-                | Action::Suspended(_) => {}
+                Action::AskSecond(look) => {
+                    actions.extend(watcher.on_second(now, &look.alert, &shown.answer(&look)));
+                }
+                Action::Journal(_) | Action::CandidateDelay(..) | Action::Evidence(_) | Action::Suspended(_) => {}
             }
         }
     }
@@ -316,129 +362,5 @@ const fn nowhere() -> DetectedFace {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Settings;
-    use crate::measure::ProbeFrame;
-    use sekisho_logic::calibration::{RawBin, RawCalibration, RawRow, RawTail};
-    use sekisho_logic::face::{Alignment, Quality};
-    use std::path::PathBuf;
-    use std::time::Duration;
-
-    /// One bin from 8 px up: impostors N(0, 0.1), genuine around 0.5.
-    fn calibration() -> Arc<Calibration> {
-        let tail = [(1e-1, 0.128), (1e-2, 0.233), (1e-3, 0.309), (1e-4, 0.372), (1e-5, 0.426)];
-        let row = RawRow {
-            n: 1,
-            decidable: true,
-            reason: String::new(),
-            genuine_count: 500,
-            genuine_mean: 0.5,
-            genuine_std: 0.1,
-            impostor_count: 100_000,
-            impostor_identities: 500,
-            impostor_mean: 0.0,
-            impostor_std: 0.1,
-            site_count: None,
-            llr_slope: 50.0,
-            llr_offset: -12.5,
-            tail: tail.iter().map(|&(fmr, cosine)| RawTail::counted(fmr, cosine)).collect(),
-        };
-        let raw = RawCalibration {
-            format: 1,
-            id: "test".into(),
-            model_digest: "feed".into(),
-            preprocessing: "1".into(),
-            source: String::new(),
-            date: None,
-            source_kind: None,
-            prior_id: None,
-            bin: vec![RawBin { inter_eye_px_min: 8.0, inter_eye_px_max: None, frames: vec![row] }],
-        };
-        Arc::new(Calibration::try_new(raw).expect("a valid table"))
-    }
-
-    fn unit(values: &[f32]) -> Embedding {
-        Embedding::try_new(values).expect("finite")
-    }
-
-    fn enrolled() -> Vec<Enrolled> {
-        let person = |label: &str, at: usize| {
-            let mut values = [0.0; 4];
-            values[at] = 1.0;
-            Enrolled { label: label.into(), prototype: unit(&values), templates: 1 }
-        };
-        vec![person("ann", 0), person("bob", 1)]
-    }
-
-    fn track(medium: Medium, frames: u64, embedding: &Embedding, px: f32) -> ProbeTrack {
-        let quality = Quality {
-            inter_eye_px: px,
-            sharpness: 1.0,
-            yaw_deg: 0.0,
-            roll_deg: 0.0,
-            brightness: 0.5,
-            contrast: 0.2,
-            alignment: Alignment::Landmarks,
-        };
-        let frame = |at| ProbeFrame { at: Mono::from_millis(at * 400), embedding: embedding.clone(), quality };
-        ProbeTrack {
-            person: None,
-            unit: "x".into(),
-            source: PathBuf::from("x.mp4"),
-            medium,
-            faces: u32::try_from(frames).expect("few"),
-            largest_px: px,
-            frames: (0..frames).map(frame).collect(),
-            unfit: BTreeMap::new(),
-        }
-    }
-
-    fn court() -> Court {
-        let policy = crate::site::policy(&Settings::default());
-        let list = ListId::try_new("watch").expect("a name");
-        Court::new(&enrolled(), (policy, list), calibration(), vec![0.01]).expect("a gallery")
-    }
-
-    #[test]
-    fn a_filmed_person_is_found_confirmed_and_a_stranger_is_not() {
-        let (ann, nobody) = (unit(&[0.9, 0.0, 0.3, 0.0]), unit(&[0.1, 0.0, 0.0, 1.0]));
-        let court = court();
-        let found = &court.hear(0, Some(0), &[&track(Medium::Clip, 12, &ann, 20.0)])[0];
-        assert_eq!((found.end, found.named, found.confirmed), (End::Candidate, Some(0), true));
-        let other = &court.hear(1, None, &[&track(Medium::Clip, 12, &nobody, 20.0)])[0];
-        assert_eq!((other.named, other.confirmed), (None, false));
-        let alone = court.without(&enrolled(), 0).expect("a gallery");
-        let stand_in = &alone.hear(2, None, &[&track(Medium::Clip, 12, &ann, 20.0)])[0];
-        assert_eq!((stand_in.named, stand_in.left_out), (None, Some(0)), "she is nobody there");
-    }
-
-    #[test]
-    fn a_photograph_is_judged_at_its_one_frame_and_a_clip_is_not() {
-        let (court, ann) = (court(), unit(&[0.9, 0.0, 0.3, 0.0]));
-        let photo = &court.hear(0, Some(0), &[&track(Medium::Photo, 1, &ann, 20.0)])[0];
-        assert_eq!((photo.end, photo.named), (End::Candidate, Some(0)));
-        let clip = &court.hear(0, Some(0), &[&track(Medium::Clip, 1, &ann, 20.0)])[0];
-        assert_eq!(clip.end, End::Undecided(Undecidable::TooFewFrames));
-        assert_eq!(clip.looks.len(), 1, "judged once at one frame all the same");
-    }
-
-    #[test]
-    fn what_cannot_be_compared_or_decided_says_why() {
-        let (court, ann) = (court(), unit(&[0.9, 0.0, 0.3, 0.0]));
-        let small = &court.hear(0, Some(0), &[&track(Medium::Clip, 12, &ann, 5.0)])[0];
-        assert_eq!(small.end, End::Undecided(Undecidable::NoCalibration));
-        let nothing = &court.hear(0, Some(0), &[&track(Medium::Clip, 0, &ann, 0.0)])[0];
-        assert_eq!(nothing.end, End::Unacquired(measure::Failure::NoFace));
-        let blurred = ProbeTrack {
-            faces: 4,
-            unfit: [(sekisho_logic::face::Unfit::Blurred, 4)].into(),
-            ..track(Medium::Clip, 0, &ann, 20.0)
-        };
-        let blurred = &court.hear(0, Some(0), &[&blurred])[0];
-        assert_eq!(blurred.end, End::Unacquired(measure::Failure::Unfit(Undecidable::Blurred)));
-        assert!(court.threshold(20.0, 3, 4) > court.threshold(20.0, 3, 1), "more looks share the permitted error");
-        assert_eq!(court.threshold(5.0, 3, 1), None);
-        assert_eq!(track(Medium::Clip, 12, &ann, 20.0).fused(6, Duration::from_millis(250)).used(), 6);
-    }
-}
+#[path = "judge_tests.rs"]
+mod tests;

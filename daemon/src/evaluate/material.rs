@@ -2,7 +2,7 @@
 
 use super::note::Note;
 use crate::cmd::Failure;
-use crate::measure::{Material, Measurer, ProbeTrack, Tree};
+use crate::measure::{Material, Measurer, Medium, ProbeTrack, Template, Tree};
 use indicatif::ProgressBar;
 use sekisho_logic::embedding::Embedding;
 use sha2::{Digest as _, Sha256};
@@ -30,6 +30,8 @@ pub struct Enrolled {
     pub label: String,
     /// Unit mean of the templates of all usable files.
     pub prototype: Embedding,
+    /// The same by the second network, where there is one.
+    pub second: Option<Embedding>,
     /// How many templates that were.
     pub templates: usize,
 }
@@ -116,6 +118,16 @@ impl Folders {
         (self.probes.people.iter().map(|p| p.label.as_str()).collect(), strangers.collect())
     }
 
+    /// Whether there is a clip among the probes or strangers: without one no confirming can be measured.
+    #[must_use]
+    pub fn has_clips(&self) -> bool {
+        let of = |tree: &Tree| {
+            let files = tree.people.iter().flat_map(|person| &person.files).chain(&tree.loose);
+            files.into_iter().any(|file| file.medium == Medium::Clip)
+        };
+        of(&self.probes) || self.strangers.as_ref().is_some_and(of)
+    }
+
     /// Files to look at.
     #[must_use]
     pub fn files(&self) -> usize {
@@ -187,7 +199,7 @@ impl Reader<'_, '_> {
     fn gallery(&mut self, tree: &Tree, sample: &mut Sample) -> Result<(), Failure> {
         let (mut single, mut failed) = (Vec::new(), Vec::new());
         for person in &tree.people {
-            let mut templates: Vec<Embedding> = Vec::new();
+            let mut templates: Vec<Template> = Vec::new();
             for file in &person.files {
                 self.step(&file.path);
                 if let Some(digest) = digest(&file.path) {
@@ -198,13 +210,14 @@ impl Reader<'_, '_> {
                     Err(skipped) => self.skipped.push(skipped.to_string()),
                 }
             }
-            match mean(&templates) {
+            match mean(templates.iter().map(|template| &template.embedding)) {
                 Some(prototype) => {
+                    let second = mean(templates.iter().filter_map(|template| template.second.as_ref()));
                     if person.files.len() == 1 {
                         single.push(person.label.clone());
                     }
                     let (label, templates) = (person.label.clone(), templates.len());
-                    sample.gallery.push(Enrolled { label, prototype, templates });
+                    sample.gallery.push(Enrolled { label, prototype, second, templates });
                 }
                 None => failed.push(person.label.clone()),
             }
@@ -274,9 +287,10 @@ fn digest(path: &Path) -> Option<[u8; 32]> {
     Some(hasher.finalize().into())
 }
 
-fn mean(templates: &[Embedding]) -> Option<Embedding> {
-    let mut sum = vec![0.0_f32; templates.first()?.dim()];
+fn mean<'t>(templates: impl Iterator<Item = &'t Embedding>) -> Option<Embedding> {
+    let mut sum = Vec::new();
     for template in templates {
+        sum.resize(template.dim(), 0.0_f32);
         sum.iter_mut().zip(template.as_slice()).for_each(|(sum, value)| *sum += value);
     }
     Embedding::try_new(&sum).ok()

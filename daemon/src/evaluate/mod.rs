@@ -44,6 +44,8 @@ pub struct About {
     pub models: serde_json::Value,
     /// Calibration in force.
     pub calibration_id: String,
+    /// The second network's calibration; absent where machine confirmation was judged without a second network.
+    pub second_calibration_id: Option<String>,
     /// The list whose policy was applied.
     pub list: ListId,
     /// Its permitted FPIR, 0..1.
@@ -136,6 +138,8 @@ pub struct Rules {
     pub list: ListId,
     /// In force.
     pub calibration: Arc<Calibration>,
+    /// The second network's, where clips are judged with one.
+    pub second: Option<Arc<Calibration>>,
     /// The site's numbers, and whether they were given.
     pub site: (Site, bool),
     /// Groups of people.
@@ -150,7 +154,8 @@ pub fn evaluate(sample: &Sample, rules: &Rules, about: About) -> Result<Evaluati
     let mut rates = vec![about.target_fpir];
     rates.extend(TARGETS.iter().filter(|rate| (*rate / about.target_fpir - 1.0).abs() > 1e-6));
     let policy = (rules.policy.clone(), rules.list.clone());
-    let court = Court::new(&sample.gallery, policy, Arc::clone(&rules.calibration), rates.clone())?;
+    let calibrations = (Arc::clone(&rules.calibration), rules.second.clone());
+    let court = Court::new(&sample.gallery, policy, calibrations, rates.clone())?;
     let trials = judged(sample, &court)?;
     let bins = Bins::of(&rules.calibration);
     let count = |medium| tables::tables(&trials, medium, (&bins, &rules.calibration), &rates, rules.groups.as_ref());

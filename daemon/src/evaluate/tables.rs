@@ -39,12 +39,16 @@ pub struct Headline {
     pub found: Share,
     /// Appearances that became a candidate of another person.
     pub misnamed: Share,
-    /// Appearances that disjoint frames confirmed.
+    /// Appearances that were machine-confirmed: by disjoint frames, and by the second network where there is one.
     pub confirmed: Share,
+    /// Appearances that disjoint frames alone would have confirmed.
+    pub confirmed_alone: Share,
     /// Strangers' tracks that became a candidate (FPIR).
     pub false_candidates: Share,
-    /// Strangers' tracks that were confirmed.
+    /// Strangers' tracks that were machine-confirmed.
     pub false_confirmed: Share,
+    /// Strangers' tracks that disjoint frames alone would have confirmed.
+    pub false_confirmed_alone: Share,
     /// Whether the number of people carries a statement about who is found.
     pub claim_found: Claim,
     /// Whether the strangers carry a statement about the target rate.
@@ -139,6 +143,10 @@ impl<'t> Appearance<'t> {
         self.tracks.iter().any(|track| track.named == Some(self.person) && track.confirmed)
     }
 
+    fn confirmed_alone(&self) -> bool {
+        self.tracks.iter().any(|track| track.named == Some(self.person) && track.confirmed_alone)
+    }
+
     fn acquired(&self) -> bool {
         self.tracks.iter().any(|track| !matches!(track.end, End::Unacquired(_)))
     }
@@ -178,8 +186,10 @@ fn headline(enrolled: &[&Appearance<'_>], strangers: &[&Trial], target_fpir: f64
         found,
         misnamed: of(&|appearance| appearance.misnamed()),
         confirmed: of(&|appearance| appearance.confirmed()),
+        confirmed_alone: of(&|appearance| appearance.confirmed_alone()),
         false_candidates,
         false_confirmed: falsely(&|trial| trial.confirmed),
+        false_confirmed_alone: falsely(&|trial| trial.confirmed_alone),
         claim_found: claim_found(found.people),
         claim_false: claim_rate(false_candidates.people, false_candidates.of, target_fpir),
     }
@@ -331,6 +341,7 @@ mod tests {
             end: if named.is_some() { End::Candidate } else { End::Undecided(Undecidable::Ambiguous) },
             named,
             confirmed: false,
+            confirmed_alone: false,
             looks: Vec::new(),
             template: None,
         }

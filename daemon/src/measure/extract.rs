@@ -1,19 +1,21 @@
 //! One file at a time through the eyes.
 
 use super::still::StillFrame;
-use super::{Material, Medium, ProbeFrame, ProbeTrack};
+use super::{Material, Medium, ProbeFrame, ProbeTrack, SECOND_FRAMES_MAX, Template};
 use crate::cmd::Failure;
 use crate::config::Settings;
 use crate::config::settings::CameraSettings;
 use crate::eyes::OpenEyes;
 use crate::run::look::Look;
+use crate::second::SecondEyes;
 use sekisho_camera::clip::ClipReader;
 use sekisho_logic::embedding::Embedding;
 use sekisho_logic::face::{FrameFaces, TrackedFace, Unfit};
 use sekisho_logic::frame::FrameStamp;
 use sekisho_logic::id::{CameraId, TrackId};
 use sekisho_logic::time::{Mono, WallMs};
-use sekisho_vision::photo::{self, Photo};
+use sekisho_vision::photo::{self, EnrolledFace, Photo};
+use sekisho_vision::planes::aligned::Crop;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -78,6 +80,7 @@ pub struct Skipped {
 /// Turns files into probe tracks and gallery templates. Holds one thread's sessions.
 pub struct Measurer<'a> {
     eyes: &'a mut OpenEyes,
+    second: Option<&'a mut SecondEyes>,
     settings: &'a Settings,
     camera: CameraId,
     its: CameraSettings,
@@ -100,7 +103,15 @@ impl<'a> Measurer<'a> {
             analysed_fps: settings.detect.analysed_fps,
             min_inter_eye_px: settings.detect.min_inter_eye_px,
         };
-        Ok(Self { eyes, settings, camera: CameraId::try_new("measured").map_err(Failure::wrong)?, its })
+        Ok(Self { eyes, second: None, settings, camera: CameraId::try_new("measured").map_err(Failure::wrong)?, its })
+    }
+
+    /// The same measurer, showing enrolment pictures and the frames of clips to a second network as well. A photograph is
+    /// one frame, which nothing can confirm, so probe photographs are not shown to it.
+    #[must_use]
+    pub fn with_second(mut self, second: Option<&'a mut SecondEyes>) -> Self {
+        self.second = second;
+        self
     }
 
     /// The tracks of one file. `person` is the label of the folder it lies in, `None` for a stranger, whose files may
@@ -143,19 +154,26 @@ impl<'a> Measurer<'a> {
     ///
     /// # Errors
     /// [`Skipped`] with one sentence.
-    pub fn enrol(&mut self, file: &Material) -> Result<Vec<Embedding>, Skipped> {
+    pub fn enrol(&mut self, file: &Material) -> Result<Vec<Template>, Skipped> {
         let skipped = |why| Skipped { file: file.path.clone(), why };
         let refused = |error: photo::PhotoError| skipped(SkipReason::NotEnrollable(error.to_string()));
         match file.medium {
             Medium::Photo => {
                 let bytes = photo::read(&file.path).map_err(refused)?;
-                Ok(vec![photo::enrol(&mut self.eyes.0, &bytes).map_err(refused)?.embedding])
+                let face = photo::enrol(&mut self.eyes.0, &bytes).map_err(refused)?;
+                Ok(vec![self.template(face).map_err(skipped)?])
             }
             Medium::Clip => self.enrol_clip(file).map_err(skipped),
         }
     }
 
-    fn enrol_clip(&mut self, file: &Material) -> Result<Vec<Embedding>, SkipReason> {
+    fn template(&mut self, face: EnrolledFace) -> Result<Template, SkipReason> {
+        let second = self.second.as_mut().map(|second| second.template(&face.crop)).transpose();
+        let second = second.map_err(|error| SkipReason::NotEnrollable(format!("second network: {error}")))?;
+        Ok(Template { embedding: face.embedding, second })
+    }
+
+    fn enrol_clip(&mut self, file: &Material) -> Result<Vec<Template>, SkipReason> {
         let (mut enrolled, mut due, mut last_refusal) = (Vec::new(), Mono::default(), None);
         for frame in ClipReader::open(&file.path, WallMs(0)).map_err(|error| clip_error(&error))? {
             let frame = frame.map_err(|error| clip_error(&error))?;
@@ -166,7 +184,7 @@ impl<'a> Measurer<'a> {
             due = at.plus(GALLERY_INTERVAL);
             let view = frame.view().map_err(|error| SkipReason::Unreadable(error.to_string()))?;
             match photo::enrol_pixels(&mut self.eyes.0, view.into()) {
-                Ok(face) => enrolled.push(face.embedding),
+                Ok(face) => enrolled.push(self.template(face)?),
                 Err(error) => last_refusal = Some(error.to_string()),
             }
         }
@@ -195,6 +213,20 @@ impl<'a> Measurer<'a> {
         Ok(distinct(faces).into_iter().map(|face| Seen::of(Mono::default(), face)).collect())
     }
 
+    /// What the second network makes of faces of a clip whose tracks may still need it, in their order.
+    fn seconds(&mut self, faces: &[TrackedFace], tracks: &BTreeMap<TrackId, Seen>) -> Vec<Option<Embedding>> {
+        let Some(second) = &mut self.second else { return vec![None; faces.len()] };
+        let needed = |face: &TrackedFace| {
+            let so_far = tracks.get(&face.track).map_or(0, |seen| seen.frames.len());
+            let picture = face.picture.as_ref().filter(|_| face.embedding.is_ok() && so_far < SECOND_FRAMES_MAX);
+            picture.and_then(|picture| Crop::try_new(picture.aligned.rgb().to_vec()))
+        };
+        let crops: Vec<Option<Crop>> = faces.iter().map(needed).collect();
+        let mut made = second.embed(&crops.iter().flatten().collect::<Vec<_>>()).into_iter();
+        // A face the second network cannot take is one it is not shown, as in the daemon.
+        crops.iter().map(|crop| crop.as_ref().and_then(|_| made.next()?.ok())).collect()
+    }
+
     fn clip(&mut self, file: &Material) -> Result<Vec<Seen>, SkipReason> {
         let mut look = Look::new(self.settings, &self.camera, &self.its, 0);
         let mut tracks: BTreeMap<TrackId, Seen> = BTreeMap::new();
@@ -207,8 +239,9 @@ impl<'a> Measurer<'a> {
             let view = frame.view().map_err(|error| SkipReason::Unreadable(error.to_string()))?;
             let found = look.see(&mut self.eyes.0, &view, stamp, stamp.mono);
             let FrameFaces { faces, .. } = found.map_err(|error| SkipReason::Unreadable(error.to_string()))?;
-            for face in faces {
-                tracks.entry(face.track).or_default().add(stamp.mono, face);
+            let seconds = self.seconds(&faces, &tracks);
+            for (face, second) in faces.into_iter().zip(seconds) {
+                tracks.entry(face.track).or_default().add(stamp.mono, face, second);
             }
         }
         Ok(tracks.into_values().collect())
@@ -239,16 +272,16 @@ struct Seen {
 impl Seen {
     fn of(at: Mono, face: TrackedFace) -> Self {
         let mut seen = Self::default();
-        seen.add(at, face);
+        seen.add(at, face, None);
         seen
     }
 
-    fn add(&mut self, at: Mono, face: TrackedFace) {
+    fn add(&mut self, at: Mono, face: TrackedFace, second: Option<Embedding>) {
         self.faces += 1;
         self.largest_px = self.largest_px.max(face.quality.inter_eye_px);
         self.span = Some((self.span.map_or(at, |(from, _)| from), at));
         match face.embedding {
-            Ok(embedding) => self.frames.push(ProbeFrame { at, embedding, quality: face.quality }),
+            Ok(embedding) => self.frames.push(ProbeFrame { at, embedding, quality: face.quality, second }),
             Err(why) => *self.unfit.entry(why).or_default() += 1,
         }
     }

@@ -33,6 +33,20 @@ pub struct ProbeFrame {
     pub embedding: Embedding,
     /// Size (source pixels between the eyes) and quality.
     pub quality: Quality,
+    /// What the second network made of it; absent without one, for photographs, and beyond [`SECOND_FRAMES_MAX`].
+    pub second: Option<Embedding>,
+}
+
+/// Frames of a track that the second network is shown at the most: as many as candidate and confirmation can use together.
+pub const SECOND_FRAMES_MAX: usize = 2 * sekisho_logic::fusion::FRAMES_MAX as usize;
+
+/// What one network, and the second one where there is one, made of an enrolment picture.
+#[derive(Clone, Debug)]
+pub struct Template {
+    /// By the embedder.
+    pub embedding: Embedding,
+    /// By the second network.
+    pub second: Option<Embedding>,
 }
 
 /// One face followed through one file, or the fact that a file showed none.

@@ -4,6 +4,7 @@
 //! events the store cannot take at the moment stay here, in order, in a bounded queue.
 
 use super::counter::Counter;
+use super::second::SecondQueue;
 use super::suspension::Desk;
 use crate::evidence::recorder::PictureQueue;
 use crate::notify::{Beat, Pulse};
@@ -16,6 +17,7 @@ use sekisho_logic::gallery::Gallery;
 use sekisho_logic::id::CameraId;
 use sekisho_logic::policy::{Policy, Standing};
 use sekisho_logic::record::{AlertEvent, AlertId, AlertRecord};
+use sekisho_logic::second::SecondAnswer;
 use sekisho_logic::suspension::{Subject, Suspension};
 use sekisho_logic::thresholds;
 use sekisho_logic::time::{Clock, Mono};
@@ -49,6 +51,15 @@ pub enum Order {
     CameraLost(CameraId),
     /// The gallery changed.
     Gallery(Arc<Gallery>),
+    /// The second network's gallery changed.
+    SecondGallery(Arc<Gallery>),
+    /// The second network answered.
+    Second {
+        /// About which alert.
+        alert: AlertId,
+        /// What it said.
+        answer: SecondAnswer,
+    },
     /// The configuration was reloaded.
     Policy(Box<Policy>),
     /// Another calibration is in force.
@@ -110,6 +121,8 @@ pub struct DecideLoop<J> {
     pub counter: Arc<Counter>,
     /// Where pictures of alerts go.
     pub pictures: PictureQueue,
+    /// Where questions to the second network go.
+    pub second: SecondQueue,
 }
 
 impl<J: Journal> DecideLoop<J> {
@@ -165,6 +178,12 @@ impl<J: Journal> DecideLoop<J> {
                 held.in_force = self.in_force();
                 actions
             }
+            Order::SecondGallery(gallery) => {
+                tracing::info!("gallery: {} people in force with the second network", gallery.members().len());
+                self.watcher.on_second_gallery(gallery);
+                Vec::new()
+            }
+            Order::Second { alert, answer } => self.watcher.on_second(now, &alert, &answer),
             Order::Policy(policy) => {
                 self.watcher.on_policy(*policy);
                 held.in_force = self.in_force();
@@ -205,8 +224,9 @@ impl<J: Journal> DecideLoop<J> {
         self.act(actions, held);
     }
 
-    fn act(&self, actions: Vec<Action>, held: &mut Held) {
-        for action in actions {
+    fn act(&mut self, actions: Vec<Action>, held: &mut Held) {
+        let mut actions = VecDeque::from(actions);
+        while let Some(action) = actions.pop_front() {
             match action {
                 Action::Journal(event) => {
                     let after = &event.after;
@@ -231,7 +251,12 @@ impl<J: Journal> DecideLoop<J> {
                 Action::CandidateDelay(_, delay) => self.board.note_delay(delay),
                 Action::Suspended(one) => self.desk.suspended(one),
                 Action::Evidence(look) => self.pictures.put(look),
-                Action::AskSecond(_) => {}
+                Action::AskSecond(look) => {
+                    let alert = look.alert.clone();
+                    if let Some(answer) = self.second.ask(look) {
+                        actions.extend(self.watcher.on_second(self.clock.now(), &alert, &answer));
+                    }
+                }
             }
         }
     }
@@ -259,6 +284,7 @@ impl<J: Journal> DecideLoop<J> {
             journal_waiting: held.events.len(),
             journal_dropped_total: held.dropped_total,
             in_force: Arc::clone(&held.in_force),
+            second: self.watcher.second_counts(),
         });
     }
 

@@ -2,10 +2,11 @@
 
 use super::decide::Order;
 use crate::notify::Beat;
-use crate::site;
+use crate::site::{self, Galleries};
+use crate::status::board::{Board, SecondPeople};
 use sekisho_logic::gallery::Gallery;
 use sekisho_logic::time::{Clock, Now};
-use sekisho_store::StoreHandle;
+use sekisho_store::{Network, StoreHandle};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -26,13 +27,13 @@ pub struct GalleryWatch {
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The network in use.
-    pub model_digest: String,
-    /// Its preprocessing.
-    pub preprocessing: String,
-    /// The version last read.
-    pub version: i64,
-    /// The gallery in force.
-    pub in_force: Arc<Gallery>,
+    pub first: Network,
+    /// The second network, where there is one.
+    pub second: Option<Network>,
+    /// The galleries in force.
+    pub in_force: Galleries,
+    /// Where status reads from.
+    pub board: Arc<Board>,
     /// Set to end.
     pub stop: Arc<AtomicBool>,
     /// Its hand on the pulse.
@@ -51,7 +52,7 @@ impl GalleryWatch {
                 Ok(Ok(version)) => version,
                 Ok(Err(_)) | Err(_) => continue,
             };
-            if version != self.version || (now.wall.0 - read_at.0).abs() >= READ_EVERY_MS {
+            if version != self.in_force.version || (now.wall.0 - read_at.0).abs() >= READ_EVERY_MS {
                 read_at = now.wall;
                 self.read(now);
             }
@@ -59,8 +60,8 @@ impl GalleryWatch {
     }
 
     fn read(&mut self, now: Now) {
-        let (digest, preprocessing) = (self.model_digest.clone(), self.preprocessing.clone());
-        let rows = self.store.call(move |store| store.gallery(&digest, &preprocessing, now.wall));
+        let (first, second) = (self.first.clone(), self.second.clone());
+        let rows = self.store.call(move |store| site::gallery_rows(store, &first, second.as_ref(), now.wall));
         let rows = match rows {
             Ok(Ok(rows)) => rows,
             Ok(Err(error)) => {
@@ -69,23 +70,34 @@ impl GalleryWatch {
             }
             Err(_) => return,
         };
-        let version = rows.version;
-        let left_out = site::left_out(&rows);
-        match site::matcher_gallery(rows, &self.model_digest) {
+        let version = rows.0.version;
+        match Galleries::of(rows, &self.first, self.second.as_ref()) {
             // Read because time passed, and nobody's grounds ran out meanwhile.
-            Ok(gallery) if version == self.version && gallery.members() == self.in_force.members() => {}
-            Ok(gallery) => {
-                let gallery = Arc::new(gallery);
+            Ok(new) if version == self.in_force.version && same_people(&new, &self.in_force) => {}
+            Ok(new) => {
                 // Full means that deciding is behind; the version stays unseen and this is tried again in half a second.
-                if self.orders.try_send(Order::Gallery(Arc::clone(&gallery))).is_ok() {
-                    left_out.iter().for_each(|said| tracing::warn!("{said}"));
-                    (self.version, self.in_force) = (version, gallery);
+                if self.hand_over(&new) {
+                    new.left_out.iter().for_each(|said| tracing::warn!("{said}"));
+                    self.board.pin_second_people(SecondPeople::of(&new));
+                    self.in_force = new;
                 }
             }
             Err(error) => {
                 tracing::error!("gallery: {error}; the one in force stays");
-                self.version = version;
+                self.in_force.version = version;
             }
         }
     }
+
+    /// The second gallery goes first: whoever is new in the first one can be confirmed at once.
+    fn hand_over(&self, new: &Galleries) -> bool {
+        let second = new.second.as_ref().map(|second| Order::SecondGallery(Arc::clone(second)));
+        second.is_none_or(|order| self.orders.try_send(order).is_ok())
+            && self.orders.try_send(Order::Gallery(Arc::clone(&new.first))).is_ok()
+    }
+}
+
+fn same_people(a: &Galleries, b: &Galleries) -> bool {
+    let members = |gallery: &Option<Arc<Gallery>>| gallery.as_ref().map(|gallery| gallery.members().to_vec());
+    a.first.members() == b.first.members() && members(&a.second) == members(&b.second)
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! start:  networks proven -> store open -> gallery, calibration -> decide, evidence, vision, sinks, socket -> cameras -> READY
-//! stop:   cameras, vision -> decide -> evidence, gallery watch, calibration keeper -> sinks -> socket -> store -> networks
+//! stop:   cameras, vision -> decide -> second network, evidence, gallery watch, calibration keeper -> sinks -> socket
+//!         -> store -> networks
 //! ```
 //!
 //! Each arrow of the stop waits for what was before it, so that whatever a camera still showed is decided, and whatever
@@ -16,6 +17,7 @@ pub mod journal;
 pub mod keeper;
 pub mod look;
 pub mod reload;
+pub mod second;
 pub mod sinks;
 mod start;
 pub mod suspension;
@@ -39,7 +41,9 @@ use decide::Order;
 use fleet::Fleet;
 use journal::{StoreJournal, Subscriptions};
 use sd_notify::NotifyState;
+use second::SecondQueue;
 use sekisho_camera::status::{CameraState, CameraStatus};
+use sekisho_logic::second::SecondNetwork;
 use sekisho_logic::time::Clock;
 use sekisho_logic::watcher::Watcher;
 use sekisho_store::{CommittedEvent, InstanceLock, StoreHandle, StoreThread, WorkerSettings};
@@ -76,6 +80,8 @@ pub struct Daemon {
     sinks: Sinks,
     decide: JoinHandle<()>,
     recorder: JoinHandle<()>,
+    /// Ends when the deciding loop, which alone asks it, has ended.
+    second: Option<JoinHandle<()>>,
     gallery: Stoppable,
     keeper: Stoppable,
     traffic: keeper::SharedTraffic,
@@ -163,17 +169,26 @@ impl Daemon {
             verdicts: &verdicts,
             counter: &counter,
         };
-        let watcher = Watcher::new(
+        let mut watcher = Watcher::new(
             site::policy(&settings),
-            Arc::clone(&proven.gallery),
+            Arc::clone(&proven.galleries.first),
             Arc::new(proven.calibration.calibration.clone()),
             proven.run,
         );
+        let (mut asking, mut second, mut beside) = (SecondQueue::default(), None, None);
+        if let (Some(open), Some(gallery)) = (proven.second, &proven.galleries.second) {
+            watcher =
+                watcher.with_second(SecondNetwork { gallery: Arc::clone(gallery), calibration: open.calibration });
+            let (queue, asks) = SecondQueue::bounded();
+            (asking, beside) = (queue, Some(open.network));
+            second = Some(shared.second(open.eyes, asks)?);
+        }
         let journal = StoreJournal { store: store.clone(), subscriptions: Arc::clone(&subscriptions) };
         let desk = Desk { store: store.clone(), events: alerts.clone() };
         let (pictures, looks) = recorder::queue(&board);
-        let decide = shared.decide(watcher, journal, (desk, pictures), inbox, (proven.open, proven.suspended))?;
-        let gallery = shared.gallery(proven.network, proven.gallery_version, proven.gallery)?;
+        let decide =
+            shared.decide(watcher, journal, (desk, pictures, asking), inbox, (proven.open, proven.suspended))?;
+        let gallery = shared.gallery(proven.network, beside, proven.galleries)?;
         let (in_force, traffic) = (Arc::new(RwLock::new(settings.clone())), keeper::SharedTraffic::default());
         let recorder = shared.recorder(looks, &in_force)?;
         board.pin_calibration(keeper::view(&proven.calibration, &settings, clock.now().wall));
@@ -202,6 +217,7 @@ impl Daemon {
             sinks,
             decide,
             recorder,
+            second,
             gallery,
             keeper,
             traffic,
@@ -242,6 +258,9 @@ impl Daemon {
         }
         if self.recorder.join().is_err() {
             tracing::error!("the evidence thread panicked");
+        }
+        if self.second.take().is_some_and(|second| second.join().is_err()) {
+            tracing::error!("the second network's thread panicked");
         }
         for (name, (stop, thread)) in [("gallery", self.gallery), ("calibration", self.keeper)] {
             stop.store(true, Ordering::Relaxed);

@@ -6,6 +6,7 @@ use super::fleet::WorkerHandle;
 use super::gallery::GalleryWatch;
 use super::journal::StoreJournal;
 use super::keeper::{Keeper, SharedTraffic};
+use super::second::{SecondQueue, SecondWorker};
 use super::suspension::Desk;
 use super::vision::VisionWorker;
 use crate::cmd::Failure;
@@ -13,18 +14,18 @@ use crate::config::Settings;
 use crate::evidence::recorder::{PictureQueue, Recorder};
 use crate::eyes::{Loaded, OpenEyes};
 use crate::notify::{self, Pulse};
-use crate::site::{self, CalibrationPlaces, ChosenCalibration};
-use crate::status::board::Board;
+use crate::second::{OpenSecond, SecondEyes};
+use crate::site::{self, CalibrationPlaces, ChosenCalibration, Galleries};
+use crate::status::board::{Board, SecondPeople};
 use crate::status::server;
 use crate::status::view::{Facts, Sources};
 use crate::web::{Around, Web};
 use sekisho_camera::slot::Signal;
-use sekisho_logic::gallery::Gallery;
 use sekisho_logic::record::AlertRecord;
 use sekisho_logic::suspension::Suspension;
 use sekisho_logic::time::{Clock, Now};
 use sekisho_logic::watcher::{SecondLook, Watcher};
-use sekisho_store::{InstanceLock, LastRun, OpenAlert, RunInfo, Store, StoreHandle};
+use sekisho_store::{InstanceLock, LastRun, Network, OpenAlert, RunInfo, Store, StoreHandle};
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, RwLock};
@@ -34,15 +35,15 @@ use tokio::sync::broadcast;
 /// What must be right before anything runs: networks, calibration, store, socket.
 pub(super) struct Proven {
     pub(super) eyes: Vec<OpenEyes>,
-    /// Digest and preprocessing of the embedder.
-    pub(super) network: (String, String),
+    pub(super) second: Option<OpenSecond>,
+    /// What the embedder's templates are bound to.
+    pub(super) network: Network,
     pub(super) calibration: ChosenCalibration,
     pub(super) places: CalibrationPlaces,
     pub(super) store: Store,
     pub(super) lock: InstanceLock,
     pub(super) listener: tokio::net::UnixListener,
-    pub(super) gallery: Arc<Gallery>,
-    pub(super) gallery_version: i64,
+    pub(super) galleries: Galleries,
     pub(super) open: Vec<(AlertRecord, u32)>,
     pub(super) suspended: Vec<Suspension>,
     pub(super) facts: Facts,
@@ -56,29 +57,35 @@ impl Proven {
         let places = loaded.calibration_places()?;
         let calibration = places.choose()?;
         let eyes = (0..vision_workers(settings)).map(|_| loaded.eyes()).collect::<Result<Vec<_>, _>>()?;
+        let second = loaded.second()?;
+        if second.is_none() {
+            tracing::warn!(
+                "second network: NONE ([models] second = \"none\"): disjoint frames of one network alone turn a candidate \
+                 into a machine-confirmed alert"
+            );
+        }
         let mut store = site::open_store(settings)?;
         let lock = InstanceLock::acquire(&settings.daemon.state_dir).map_err(Failure::no)?;
         begin_run(&mut store, started)?;
         let listener = server::bind(&settings.daemon.socket).map_err(Failure::no)?;
-        let (digest, preprocessing) = (loaded.embedder_digest().to_owned(), loaded.preprocessing().to_owned());
-        let rows = store.gallery(&digest, &preprocessing, started.wall).map_err(Failure::no)?;
-        site::left_out(&rows).iter().for_each(|said| tracing::warn!("{said}"));
-        let gallery_version = rows.version;
-        let gallery = Arc::new(site::matcher_gallery(rows, &digest)?);
+        let (network, beside) = (loaded.first().clone(), second.as_ref().map(|second| &second.network));
+        let rows = site::gallery_rows(&mut store, &network, beside, started.wall).map_err(Failure::no)?;
+        let galleries = Galleries::of(rows, &network, beside)?;
+        galleries.left_out.iter().for_each(|said| tracing::warn!("{said}"));
         let open = store.open_alerts().map_err(Failure::no)?;
         let suspended = store.suspensions().map_err(Failure::no)?;
         let facts = Facts { started, models: loaded.about() };
         let clock_part = u32::try_from(started.wall.0.rem_euclid(0x0100_0000)).unwrap_or_default();
         Ok(Self {
             eyes,
-            network: (digest, preprocessing),
+            second,
+            network,
             calibration,
             places,
             store,
             lock,
             listener,
-            gallery,
-            gallery_version,
+            galleries,
             open: open.into_iter().map(|OpenAlert { record, sequence }| (record, sequence)).collect(),
             suspended,
             facts,
@@ -128,7 +135,7 @@ impl Shared<'_> {
         &self,
         watcher: Watcher,
         journal: StoreJournal,
-        (desk, pictures): (Desk, PictureQueue),
+        (desk, pictures, second): (Desk, PictureQueue, SecondQueue),
         orders: Receiver<Order>,
         (open, suspended): (Vec<(AlertRecord, u32)>, Vec<Suspension>),
     ) -> Result<JoinHandle<()>, Failure> {
@@ -144,6 +151,7 @@ impl Shared<'_> {
             watchdog: notify::watchdog_interval(),
             counter: Arc::clone(self.counter),
             pictures,
+            second,
         };
         spawn("decide", move || decide.run(open, suspended))
     }
@@ -184,22 +192,36 @@ impl Shared<'_> {
         Web::new(around).map(Arc::new)
     }
 
+    /// Starts the second network's thread, if there is such a network.
+    pub(super) fn second(&self, eyes: SecondEyes, asks: Receiver<Box<SecondLook>>) -> Result<JoinHandle<()>, Failure> {
+        let worker = SecondWorker {
+            eyes,
+            asks,
+            orders: self.orders.clone(),
+            clock: Arc::clone(self.clock),
+            board: Arc::clone(self.board),
+            beat: self.pulse.register("second", self.clock.now().mono),
+        };
+        spawn("second", move || worker.run())
+    }
+
     /// Starts following the store's gallery.
     pub(super) fn gallery(
         &self,
-        (model_digest, preprocessing): (String, String),
-        version: i64,
-        in_force: Arc<Gallery>,
+        first: Network,
+        second: Option<Network>,
+        in_force: Galleries,
     ) -> Result<Stoppable, Failure> {
         let stop = Arc::new(AtomicBool::new(false));
+        self.board.pin_second_people(SecondPeople::of(&in_force));
         let watch = GalleryWatch {
             store: self.store.clone(),
             orders: self.orders.clone(),
             clock: Arc::clone(self.clock),
-            model_digest,
-            preprocessing,
-            version,
+            first,
+            second,
             in_force,
+            board: Arc::clone(self.board),
             stop: Arc::clone(&stop),
             beat: self.pulse.register("gallery", self.clock.now().mono),
         };

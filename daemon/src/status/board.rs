@@ -3,11 +3,13 @@
 //! Everything here is a copy made for looking: nothing in the daemon decides by it.
 
 use crate::evidence::retention::Held;
+use crate::site::Galleries;
 use sekisho_logic::face::Unfit;
 use sekisho_logic::id::{CameraId, ListId};
 use sekisho_logic::outcome::{Outcome, TrackVerdict, Undecidable};
 use sekisho_logic::policy::ConfirmBy;
 use sekisho_logic::record::{AlertRecord, Stage};
+use sekisho_logic::second::SecondCounts;
 use sekisho_logic::suspension::Suspension;
 use sekisho_logic::thresholds::InForce;
 use sekisho_logic::watcher::LiveTrack;
@@ -43,6 +45,26 @@ pub struct DecideView {
     pub journal_dropped_total: u64,
     /// Rates and thresholds.
     pub in_force: Arc<InForceView>,
+    /// What became of the second network's answers; `None` without one.
+    pub second: Option<SecondCounts>,
+}
+
+/// Who can be machine-confirmed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SecondPeople {
+    /// People with a template of the second network.
+    pub with: usize,
+    /// People who are matched and have none: they become candidates, and no machine confirms them.
+    pub without: usize,
+}
+
+impl SecondPeople {
+    /// As the galleries say.
+    #[must_use]
+    pub fn of(galleries: &Galleries) -> Self {
+        let with = galleries.second.as_ref().map_or(0, |second| second.members().len());
+        Self { with, without: galleries.without_second.len() }
+    }
 }
 
 /// Rates and thresholds in force.
@@ -134,6 +156,7 @@ impl EvidenceView {
 pub struct Board {
     decide: RwLock<Arc<DecideView>>,
     calibration: RwLock<CalibrationView>,
+    second_people: RwLock<SecondPeople>,
     tallies: Mutex<Tallies>,
     evidence: Mutex<EvidenceView>,
 }
@@ -183,6 +206,17 @@ impl Board {
         self.evidence.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Replaces the count of people the second network knows.
+    pub fn pin_second_people(&self, people: SecondPeople) {
+        *self.second_people.write().unwrap_or_else(PoisonError::into_inner) = people;
+    }
+
+    /// The latest count of people the second network knows.
+    #[must_use]
+    pub fn second_people(&self) -> SecondPeople {
+        *self.second_people.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Counts a finished track.
     pub fn count_verdict(&self, verdict: &TrackVerdict) {
         self.with(|tallies| {
@@ -226,6 +260,15 @@ impl Board {
             }
             tallies.detector_runs_deferred_total += times.detector_runs_deferred;
             tallies.faces_over_limit_total += times.faces_dropped;
+        });
+    }
+
+    /// Adds processor time that the second network took for some pictures.
+    pub fn note_second_time(&self, spent: Duration, pictures: usize) {
+        self.with(|tallies| {
+            let time = tallies.stages.entry("second").or_default();
+            time.total += spent;
+            time.calls += pictures as u64;
         });
     }
 

@@ -1,6 +1,6 @@
 //! The Prometheus page. No person's name or reference is ever a label.
 
-use super::board::{CalibrationView, DecideView, DelaySummary, EvidenceView, StageTime, VerdictCounts};
+use super::board::{CalibrationView, DecideView, DelaySummary, EvidenceView, SecondPeople, StageTime, VerdictCounts};
 use crate::sink::standing::{SinkState, SinkView};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::family::Family;
@@ -37,6 +37,8 @@ pub struct Reading {
     pub now: Now,
     /// Pictures of alerts.
     pub evidence: EvidenceView,
+    /// Whom the second network knows.
+    pub second_people: SecondPeople,
 }
 
 type Labels = Vec<(&'static str, String)>;
@@ -68,6 +70,7 @@ pub fn render(reading: &Reading) -> String {
     calibration(&mut page, reading);
     sinks(&mut page, reading);
     evidence(&mut page, &reading.evidence);
+    second(&mut page, reading);
     let whole = |page: &mut Page, name, help, value| {
         page.metric(name, help).get_or_create(&Vec::new()).set(value);
     };
@@ -86,7 +89,10 @@ pub fn render(reading: &Reading) -> String {
         delay.get_or_create(&vec![("quantile", quantile.into())]).set(real(ms) / 1000.0);
     }
     let (spent, calls) = (
-        page.metric("vision_cpu_seconds_total", "Processor time spent in one stage of vision."),
+        page.metric(
+            "vision_cpu_seconds_total",
+            "Processor time spent in one stage of vision, the second network included.",
+        ),
         page.metric("vision_calls_total", "How often the stage ran."),
     );
     for (stage, time) in &reading.stages {
@@ -120,6 +126,27 @@ fn evidence(page: &mut Page, view: &EvidenceView) {
     for (why, count) in &view.dropped_total {
         dropped.get_or_create(&vec![("reason", (*why).to_owned())]).set(real(*count));
     }
+}
+
+/// Absent without a second network.
+fn second(page: &mut Page, reading: &Reading) {
+    let Some(counts) = reading.decide.second else { return };
+    page.metric("second_asked_total", "Candidates the second network was asked about.")
+        .get_or_create(&Vec::new())
+        .set(real(counts.asked));
+    let answers = page.metric("second_answers_total", "What became of these, by answer.");
+    for (answer, count) in [
+        ("agreed", counts.agreed),
+        ("against", counts.against),
+        ("open", counts.open),
+        ("silent", counts.silent),
+        ("late", counts.late),
+    ] {
+        answers.get_or_create(&vec![("answer", answer.into())]).set(real(count));
+    }
+    page.metric("second_people_without", "Enrolled people without a template of the second network.")
+        .get_or_create(&Vec::new())
+        .set(real(reading.second_people.without as u64));
 }
 
 fn calibration(page: &mut Page, reading: &Reading) {

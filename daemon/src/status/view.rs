@@ -1,6 +1,6 @@
 //! What status says, gathered from the parts at the moment somebody asks.
 
-use super::board::{Board, DecideView, EvidenceView, InForceView, VerdictCounts};
+use super::board::{Board, DecideView, EvidenceView, InForceView, SecondPeople, VerdictCounts};
 use super::server::SocketCounts;
 use super::wire::SCHEMA_VERSION;
 use crate::evidence::retention::Held;
@@ -77,6 +77,7 @@ impl Sources {
             "calibration": self.board.calibration().json,
             "thresholds": thresholds_json(&decide.in_force),
             "gallery": { "people": decide.gallery_people, "revision": decide.gallery_revision },
+            "second": second_json(&decide, self.board.second_people()),
             "alerts": { "open": decide.open.len(), "events-by-stage": by_stage, "held-back-total": decide.held_back_total },
             "suspensions": decide.suspensions.iter().map(suspension::view).collect::<Vec<_>>(),
             "cameras": { "total": cameras.len(), "streaming": streaming },
@@ -131,8 +132,24 @@ impl Sources {
             sinks: (self.sinks)(),
             now: self.clock.now(),
             evidence: self.board.evidence(),
+            second_people: self.board.second_people(),
         })
     }
+}
+
+/// What the second network was asked and said, and whom it knows; `null` where there is none.
+fn second_json(decide: &DecideView, people: SecondPeople) -> Value {
+    let Some(counts) = decide.second else { return Value::Null };
+    json!({
+        "asked-total": counts.asked,
+        "agreed-total": counts.agreed,
+        "against-total": counts.against,
+        "open-total": counts.open,
+        "silent-total": counts.silent,
+        "late-total": counts.late,
+        "people": people.with,
+        "people-without": people.without,
+    })
 }
 
 /// Lists with their rates, and the cosine that each size and look asks for; `null` where nothing is decided.

@@ -5,7 +5,7 @@
 //! embedding.
 
 use sekisho_logic::outcome::TrackVerdict;
-use sekisho_logic::record::{AlertEvent, AlertRecord, EvidenceRecord};
+use sekisho_logic::record::{AlertEvent, AlertRecord, EvidenceRecord, SecondOpinion};
 use serde_json::{Value, json};
 
 /// Version of every JSON document this daemon emits. Fields may be added without raising it.
@@ -45,13 +45,28 @@ pub fn alert(record: &AlertRecord) -> Value {
         "calibration-id": latest.calibration_id,
         "candidate": evidence(&record.candidate),
         "confirmation": record.confirmation.as_ref().map(evidence),
+        "second": record.second.as_ref().map(second),
+    })
+}
+
+/// What the second network made of the best frames.
+fn second(opinion: &SecondOpinion) -> Value {
+    json!({
+        "agrees": opinion.agrees,
+        "cosine": cosine(opinion.cosine),
+        "llr": round(opinion.llr),
+        "combined-llr": round(opinion.combined_llr),
+        "face-px": round(opinion.inter_eye_px),
+        "frames-used": opinion.frames_used,
+        "model-digest": opinion.model_digest,
+        "calibration-id": opinion.calibration_id,
     })
 }
 
 /// The numbers behind one stage. What both stages share (network, calibration, target) stands in the alert itself.
 fn evidence(evidence: &EvidenceRecord) -> Value {
     json!({
-        "cosine": (f64::from(evidence.cosine) * 10_000.0).round() / 10_000.0,
+        "cosine": cosine(evidence.cosine),
         "llr": round(evidence.llr),
         "runner-up-gap": evidence.runner_up_gap.map(round),
         "face-px": round(evidence.inter_eye_px),
@@ -105,6 +120,11 @@ pub fn verdict(verdict: &TrackVerdict) -> Value {
         "frames-unfit": verdict.unfit.iter().map(|(why, n)| (why.as_str().to_owned(), json!(n)))
             .collect::<serde_json::Map<_, _>>(),
     })
+}
+
+/// Four decimals: two templates of the same pictures differ in the fifth.
+fn cosine(value: f32) -> f64 {
+    (f64::from(value) * 10_000.0).round() / 10_000.0
 }
 
 /// Two decimals: what the measurement carries.

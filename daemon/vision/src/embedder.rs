@@ -5,7 +5,7 @@ use crate::manifest::{EmbedderContract, Entry, Manifest};
 use crate::planes::RgbView;
 use crate::planes::aligned::Crop;
 use crate::planes::region::RegionSampler;
-use crate::session::{RunError, Runtime, Session};
+use crate::session::{Run, RunError, Runtime, Session};
 use sekisho_logic::embedding::{BadEmbedding, Embedding};
 use sekisho_logic::geometry::{CROP_PX, Rect};
 use std::sync::Arc;
@@ -50,8 +50,16 @@ impl Embedder {
     /// # Errors
     /// [`StartError`], naming network, file and key.
     pub fn load(runtime: &Runtime, manifest: &Manifest, entry: &Arc<Entry>) -> Result<Self, StartError> {
+        Self::load_for(runtime, manifest, entry, Run::Often)
+    }
+
+    /// As [`load`](Self::load), for an embedder that runs as often as `run` says.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub fn load_for(runtime: &Runtime, manifest: &Manifest, entry: &Arc<Entry>, run: Run) -> Result<Self, StartError> {
         let contract = entry.embedder()?.clone();
-        let session = Session::load(runtime, manifest, entry)?;
+        let session = Session::load_for(runtime, manifest, entry, run)?;
         Ok(Self { session, contract, sampler: RegionSampler::default(), tensor: Vec::new() })
     }
 
@@ -88,6 +96,16 @@ impl Embedder {
         embeddings
     }
 
+    /// The template of one crop for the gallery: the mean of the embeddings of the crop and its mirror image. A face has
+    /// no side, so the difference of the two is noise.
+    ///
+    /// # Errors
+    /// [`EmbedError`] when the run failed or gave no usable vector.
+    pub fn template(&mut self, crop: &Crop) -> Result<Embedding, EmbedError> {
+        let both = self.embed(&[crop, &crop.mirrored()]).into_iter().collect::<Result<Vec<_>, _>>()?;
+        Ok(unit_mean(&both)?)
+    }
+
     fn run(&mut self, crops: &[&Crop]) -> Result<Vec<Result<Embedding, EmbedError>>, RunError> {
         let (width, height) = self.contract.input_size_px;
         let per_image = 3 * width * height;
@@ -100,6 +118,15 @@ impl Embedder {
         let values = answer.tensor(&self.contract.output, &[crops.len(), size])?;
         Ok(values.chunks_exact(size).map(|vector| Embedding::try_new(vector).map_err(EmbedError::from)).collect())
     }
+}
+
+/// The mean of several embeddings, at unit length.
+pub(crate) fn unit_mean(embeddings: &[Embedding]) -> Result<Embedding, BadEmbedding> {
+    let mut sum = vec![0.0_f32; embeddings.first().map_or(0, Embedding::dim)];
+    for embedding in embeddings {
+        sum.iter_mut().zip(embedding.as_slice()).for_each(|(sum, value)| *sum += value);
+    }
+    Embedding::try_new(&sum)
 }
 
 /// The largest of 8, 4, 2, 1 that is wanted and allowed.

@@ -154,9 +154,23 @@ pub struct Entry {
     pub role: Role,
     /// Stored answer to the self-test's input, relative to the manifest.
     pub golden: Option<PathBuf>,
+    /// The entry whose network this is with its weights written otherwise.
+    pub rendering_of: Option<String>,
 }
 
 impl Entry {
+    /// Whether both are one network, perhaps with weights written otherwise: they make the same mistakes.
+    #[must_use]
+    pub fn is_same_network(&self, other: &Self) -> bool {
+        self.sha256 == other.sha256 || self.network() == other.network()
+    }
+
+    /// The network's name, whichever way its weights are written.
+    #[must_use]
+    pub fn network(&self) -> &str {
+        self.rendering_of.as_deref().unwrap_or(&self.id)
+    }
+
     /// The embedder's part of the contract.
     ///
     /// # Errors
@@ -188,6 +202,7 @@ impl Entry {
 #[derive(Clone, Debug)]
 pub struct Manifest {
     path: PathBuf,
+    pairs: Option<PathBuf>,
     dirs: Vec<PathBuf>,
     entries: BTreeMap<String, Arc<Entry>>,
 }
@@ -259,9 +274,9 @@ impl Manifest {
     pub fn parse(text: &str, path: &Path) -> Result<Self, ManifestError> {
         let invalid = |problems| ManifestError::Invalid { path: path.to_path_buf(), problems };
         let table = text.parse::<toml::Table>().map_err(|e| invalid(vec![e.to_string().trim_end().to_owned()]))?;
-        let entries = read::entries(&table).map_err(invalid)?;
+        let read::Stated { entries, pairs } = read::entries(&table).map_err(invalid)?;
         let beside = path.parent().unwrap_or(Path::new("")).to_path_buf();
-        Ok(Self { path: path.to_path_buf(), dirs: vec![beside], entries })
+        Ok(Self { path: path.to_path_buf(), pairs, dirs: vec![beside], entries })
     }
 
     /// Also looks for files in `dir`, after the folders already known.
@@ -297,6 +312,12 @@ impl Manifest {
             .find(|place| place.symlink_metadata().is_ok())
             .or_else(|| places.next_back())
             .unwrap_or_else(|| entry.file.clone())
+    }
+
+    /// Where it is written what was measured of two networks together, if anywhere.
+    #[must_use]
+    pub fn pairs(&self) -> Option<PathBuf> {
+        self.pairs.as_deref().map(|pairs| self.beside(pairs))
     }
 
     /// A path the manifest states relative to itself: a golden answer or a calibration.

@@ -280,9 +280,7 @@ fn whole_px(face: Rect, (width, height): (f32, f32)) -> [u32; 4] {
 pub fn embed_with_mirror(eyes: &mut Eyes, crop: &Crop) -> Option<Embedding> {
     let mirror = crop.mirrored();
     let both: Vec<_> = eyes.embed_crops(&[crop, &mirror]).into_iter().collect::<Result<_, _>>().ok()?;
-    let [one, other] = both.as_slice() else { return None };
-    let sum: Vec<f32> = one.as_slice().iter().zip(other.as_slice()).map(|(a, b)| a + b).collect();
-    Embedding::try_new(&sum).ok()
+    crate::embedder::unit_mean(&both).ok()
 }
 
 /// Where a photograph is searched: finely in tiles, in coarser levels, and as a whole with surroundings made up from

@@ -5,6 +5,7 @@
 use crate::manifest::{Dim, Entry, Manifest};
 use crate::model_file::{FileError, ModelBytes};
 use crate::selftest;
+use ort::ep::CPU;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
 use std::path::{Path, PathBuf};
@@ -174,6 +175,15 @@ pub enum RunError {
     },
 }
 
+/// How often a session runs, and with it what it keeps between runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Run {
+    /// On most frames: working memory is kept.
+    Often,
+    /// Now and then: working memory goes back to the system after each run.
+    Seldom,
+}
+
 /// One network, ready. It belongs to the thread that runs it; there is no lock in it.
 #[derive(Debug)]
 pub struct Session {
@@ -195,9 +205,17 @@ impl Session {
     /// # Errors
     /// [`LoadError`], naming network and file.
     pub fn load(runtime: &Runtime, manifest: &Manifest, entry: &Arc<Entry>) -> Result<Self, LoadError> {
+        Self::load_for(runtime, manifest, entry, Run::Often)
+    }
+
+    /// As [`load`](Self::load), for a session that runs as often as `run` says.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub fn load_for(runtime: &Runtime, manifest: &Manifest, entry: &Arc<Entry>, run: Run) -> Result<Self, LoadError> {
         let path = manifest.file_of(entry);
         let bytes = ModelBytes::read(entry, &path)?;
-        let mut session = Self::build(runtime, entry, &bytes, &path)?;
+        let mut session = Self::build(runtime, entry, &bytes, &path, run)?;
         let golden = entry.golden.as_deref().map(|golden| manifest.beside(golden));
         selftest::run(&mut session, golden.as_deref()).map_err(|detail| LoadError::SelfTest {
             id: entry.id.clone(),
@@ -213,6 +231,7 @@ impl Session {
         entry: &Arc<Entry>,
         bytes: &ModelBytes,
         path: &Path,
+        run: Run,
     ) -> Result<Self, LoadError> {
         let make = || -> ort::Result<ort::session::Session> {
             // One thread and no spinning: cameras are the parallelism, and a spinning pool would take the cores from
@@ -225,6 +244,7 @@ impl Session {
                 .with_intra_op_spinning(false)?
                 .with_memory_pattern(false)?
                 .with_log_level(ort::logging::LogLevel::Warning)?
+                .with_execution_providers([CPU::default().with_arena_allocator(run == Run::Often).build()])?
                 .commit_from_memory(bytes.as_slice())
         };
         let inner = make().map_err(|error| LoadError::Refused {

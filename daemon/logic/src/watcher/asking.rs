@@ -7,7 +7,7 @@ use crate::gallery::{Gallery, Member};
 use crate::picture::FacePicture;
 use crate::policy::Mode;
 use crate::record::{AlertId, EvidenceRecord, Stage};
-use crate::second::SecondAnswer;
+use crate::second::{SecondAnswer, SecondCounts, SecondSaid};
 use crate::suspension::{Subject, Suspension};
 use crate::time::Now;
 use std::sync::Arc;
@@ -16,9 +16,19 @@ impl Watcher {
     /// The second network's answer about the pictures it was shown.
     pub fn on_second(&mut self, now: Now, alert: &AlertId, answer: &SecondAnswer) -> Vec<Action> {
         let Some(second) = &self.second else { return Vec::new() };
-        let Some((record, evidence)) = self.alerts.awaiting_second(alert) else { return Vec::new() };
+        let counts = &mut self.second_counts;
+        let Some((record, evidence)) = self.alerts.awaiting_second(alert) else {
+            counts.late += 1;
+            return Vec::new();
+        };
         let lists = self.policy.lists_of(&record.camera);
         let said = second.judge(answer, &record.person, lists, evidence.llr, &self.policy.second);
+        match (answer, &said) {
+            (SecondAnswer::Silent(_), _) => counts.silent += 1,
+            (_, SecondSaid::Agrees(_)) => counts.agreed += 1,
+            (_, SecondSaid::Against(_)) => counts.against += 1,
+            (_, SecondSaid::Open(_)) => counts.open += 1,
+        }
         let key = (record.camera.clone(), record.track);
         let Some(policy) = self.policy.list_at(&record.list, &record.camera) else { return Vec::new() };
         let events = self.alerts.second(now, alert, policy, said);
@@ -35,6 +45,18 @@ impl Watcher {
         if let Some(second) = &mut self.second {
             second.gallery = gallery;
         }
+    }
+
+    /// What became of the second network's answers so far; `None` without one.
+    #[must_use]
+    pub fn second_counts(&self) -> Option<SecondCounts> {
+        self.second.is_some().then_some(self.second_counts)
+    }
+
+    /// People enrolled with the second network; `None` without one.
+    #[must_use]
+    pub fn second_gallery(&self) -> Option<&Arc<Gallery>> {
+        self.second.as_ref().map(|second| &second.gallery)
     }
 
     /// Takes back what was suspended when the daemon stopped.
@@ -101,6 +123,7 @@ impl Watcher {
             // Nothing to show: the question stays open, and ends with the candidate's time.
             return Vec::new();
         }
+        self.second_counts.asked += 1;
         let look = SecondLook { alert: alert.clone(), camera: key.0.clone(), pictures };
         self.evidence(&alert, key).into_iter().chain([Action::AskSecond(Box::new(look))]).collect()
     }

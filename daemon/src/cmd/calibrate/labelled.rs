@@ -114,8 +114,8 @@ fn prototype(measurer: &mut Measurer<'_>, person: &Person, bar: &ProgressBar) ->
     for file in &person.files {
         match measurer.enrol(file) {
             Ok(found) => found.iter().for_each(|template| {
-                sum.resize(template.dim(), 0.0);
-                sum.iter_mut().zip(template.as_slice()).for_each(|(total, value)| *total += value);
+                sum.resize(template.embedding.dim(), 0.0);
+                sum.iter_mut().zip(template.embedding.as_slice()).for_each(|(total, value)| *total += value);
             }),
             Err(skipped) => left_out(&skipped, bar),
         }
@@ -175,7 +175,8 @@ mod tests {
             contrast: 0.2,
             alignment: Alignment::Landmarks,
         };
-        let frame = |at| ProbeFrame { at: Mono::from_millis(at * 300), embedding: unit(&[1.0, 0.0]), quality };
+        let frame =
+            |at| ProbeFrame { at: Mono::from_millis(at * 300), embedding: unit(&[1.0, 0.0]), quality, second: None };
         ProbeTrack {
             person: Some(person.to_owned()),
             unit: person.to_owned(),

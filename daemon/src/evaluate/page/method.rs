@@ -60,8 +60,11 @@ impl Body<'_> {
             let its = &about.models[name];
             format!("{}<br><code>{}</code><br>{}", text(its, "id"), text(its, "digest"), text(its, "licence"))
         };
+        let calibration = about.second_calibration_id.as_deref().map(|id| format!("<br><code>{}</code>", escaped(id)));
+        let second = calibration.map_or_else(|| "-".to_owned(), |calibration| network("second") + &calibration);
         let rows = [
             vec![html("k-embedder"), network("embedder")],
+            vec![html("k-second"), second],
             vec![html("k-detector"), network("detector")],
             vec![html("k-calibration"), format!("<code>{}</code>", escaped(&about.calibration_id))],
             vec![html("k-list"), format!("{}, {}", escaped(about.list.as_str()), self.target().html())],

@@ -1,6 +1,7 @@
 //! The report as one page, in every language. The order is the reader's: what it comes to, then by size, then why
 //! people were missed, groups, the site's day and year, and how it was measured.
 
+mod confirm;
 mod method;
 mod money;
 mod sizes;
@@ -43,6 +44,7 @@ impl Body<'_> {
             self.head(),
             self.verdict(),
             self.sizes(),
+            self.confirmation(),
             self.reasons(),
             self.groups(),
             self.site(),
@@ -156,10 +158,11 @@ mod tests {
             include_str!("sizes.rs"),
             include_str!("money.rs"),
             include_str!("method.rs"),
+            include_str!("confirm.rs"),
         ];
         let sources = sources.map(|text| {
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-            ["html(\"", "heading(\""].iter().fold(code.to_owned(), |code, asks| code.replace(asks, "say(\""))
+            ["html(\"", "heading(\"", "row(\""].iter().fold(code.to_owned(), |code, asks| code.replace(asks, "say(\""))
         });
         let sources = sources.each_ref().map(String::as_str);
         assert!(sources.concat().matches("say(\"").count() > 60, "the sources are searched");

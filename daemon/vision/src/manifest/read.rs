@@ -117,10 +117,17 @@ impl<'a> Section<'a> {
     }
 }
 
-/// All entries of a manifest.
-pub(super) fn entries(table: &Table) -> Result<BTreeMap<String, Arc<Entry>>, Vec<String>> {
+/// What a manifest states: its entries, and where its file of pairs is.
+pub(super) struct Stated {
+    pub(super) entries: BTreeMap<String, Arc<Entry>>,
+    pub(super) pairs: Option<PathBuf>,
+}
+
+/// The whole of a manifest.
+pub(super) fn entries(table: &Table) -> Result<Stated, Vec<String>> {
     let mut root = Section::new("", table);
     root.whole("manifest-version", 1, 1);
+    let pairs = root.optional("pairs").and_then(|value| root.relative_path("pairs", value));
     let models = root.required("models");
     let mut entries = BTreeMap::new();
     let mut problems = Vec::new();
@@ -144,7 +151,7 @@ pub(super) fn entries(table: &Table) -> Result<BTreeMap<String, Arc<Entry>>, Vec
     }
     let mut all = root.finish();
     all.extend(problems);
-    if all.is_empty() { Ok(entries) } else { Err(all) }
+    if all.is_empty() { Ok(Stated { entries, pairs }) } else { Err(all) }
 }
 
 fn entry(id: &str, table: &Table) -> Result<Entry, Vec<String>> {
@@ -159,6 +166,10 @@ fn entry(id: &str, table: &Table) -> Result<Entry, Vec<String>> {
     let licence_note = s.text("licence-note");
     let usage = s.choice("usage", &[("commercial", Usage::Commercial), ("non-commercial", Usage::NonCommercial)]);
     let golden = s.optional("golden").and_then(|value| s.relative_path("golden", value));
+    let rendering_of = s.optional("rendering-of").and_then(|value| s.as_text("rendering-of", value));
+    if rendering_of == Some(id) {
+        s.say("rendering-of", "names the entry itself; name the other one, or leave it out");
+    }
     let outputs = outputs(&mut s);
     let mut problems = Vec::new();
     let input = s.section("input").and_then(|mut section| {
@@ -200,6 +211,7 @@ fn entry(id: &str, table: &Table) -> Result<Entry, Vec<String>> {
             outputs: outputs?,
             role: role?,
             golden,
+            rendering_of: rendering_of.map(str::to_owned),
         })
     };
     // Whoever returned None above also said why, so this fallback names only the entry.

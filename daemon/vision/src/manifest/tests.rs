@@ -18,6 +18,7 @@ fn the_shipped_manifest_is_valid() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/manifest.toml");
     let manifest = Manifest::load(&path).expect("the shipped manifest is valid");
     assert_eq!(manifest.entry("sface-2021dec").expect("shipped").embedder().expect("an embedder").size, 128);
+    assert!(manifest.pairs().is_some_and(|pairs| pairs.ends_with("models/calibration/pairs.toml")));
     assert_eq!(manifest.entry("yunet-2023mar").expect("shipped").detector().expect("a detector"), Decoder::Yunet);
     let text = std::fs::read_to_string(&path).expect("readable");
     // Every key the reader knows is explained at the head of the file.
@@ -31,6 +32,7 @@ fn the_shipped_manifest_is_valid() {
         "licence-note",
         "usage",
         "golden",
+        "rendering-of",
         "outputs",
         "name",
         "layout",
@@ -61,6 +63,18 @@ fn a_contract_of_another_shape_is_declared_without_code() {
         manifest.beside(contract.calibration.as_deref().expect("stated")),
         Path::new("etc/calibration/tiny.toml")
     );
+}
+
+#[test]
+fn two_renderings_of_one_network_are_the_same_network() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/manifest.toml");
+    let manifest = Manifest::load(&path).expect("the shipped manifest is valid");
+    let entry = |id| manifest.entry(id).expect("shipped");
+    let (whole, small) = (entry("sface-2021dec"), entry("sface-2021dec-int8"));
+    assert!(whole.is_same_network(small) && small.is_same_network(whole) && small.is_same_network(small));
+    assert!(!small.is_same_network(entry("sekisho-student-m")));
+    let found = problems(&SAMPLE.replace("file = \"tiny.onnx\"", "file = \"tiny.onnx\"\nrendering-of = \"tiny\""));
+    assert!(found.len() == 1 && found[0].starts_with("models.tiny.rendering-of:"), "{found:?}");
 }
 
 #[test]
