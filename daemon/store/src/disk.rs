@@ -19,17 +19,19 @@ use std::path::{Path, PathBuf};
 const EXHAUSTED_BYTES: u64 = 64 * 1024;
 /// Absolute floor of the ladder: below it only alerts, outbox and audit are written.
 const RESERVE_BYTES: u64 = 256 * 1024 * 1024;
+/// Room that is never scarce, whatever share of the disk it is: a year of pictures and alerts of a busy site takes less.
+const SCARCE_BYTES: u64 = 2 << 30;
 /// The same floor for file names: the store needs a handful, evidence and logs of other programs take the rest.
 const RESERVE_INODES: u64 = 256;
 
 /// What may still be written. Ordered: more room is less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DiskLevel {
-    /// At least a tenth is free.
+    /// At least a tenth is free, or 4 GiB.
     Ample,
-    /// Less than 10 % of the bytes or file names are free: purge the oldest evidence before its time.
+    /// Less than that of the bytes, or less than 10 % of the file names: purge the oldest evidence before its time.
     Low,
-    /// Less than 5 %: no new pictures; alerts go on as text.
+    /// Less than 5 % and 2 GiB, or 5 % of the file names: no new pictures; alerts go on as text.
     Scarce,
     /// Less than 256 MiB or 256 file names: everything but alerts, outbox and audit is frozen.
     Reserve,
@@ -82,17 +84,20 @@ impl Space {
         let inodes_counted = self.total_inodes > 0;
         if self.free_bytes < RESERVE_BYTES || (inodes_counted && self.free_inodes < RESERVE_INODES) {
             DiskLevel::Reserve
-        } else if self.below(5) {
+        } else if self.below(5, SCARCE_BYTES) {
             DiskLevel::Scarce
-        } else if self.below(10) {
+        } else if self.below(10, 2 * SCARCE_BYTES) {
             DiskLevel::Low
         } else {
             DiskLevel::Ample
         }
     }
 
-    const fn below(self, percent: u64) -> bool {
-        self.free_bytes < self.total_bytes / 100 * percent
+    /// Less than `percent` is free. Of a large disk a few per cent are more than the store ever needs, so `enough` bytes are
+    /// enough.
+    const fn below(self, percent: u64, enough: u64) -> bool {
+        let share = self.total_bytes / 100 * percent;
+        self.free_bytes < if share < enough { share } else { enough }
             || (self.total_inodes > 0 && self.free_inodes < self.total_inodes / 100 * percent)
     }
 }
@@ -206,9 +211,13 @@ mod tests {
     #[test]
     fn the_ladder_looks_at_bytes_and_at_file_names() {
         assert_eq!(space(50 * GIB, 500_000).level(), DiskLevel::Ample);
-        assert_eq!(space(9 * GIB, 500_000).level(), DiskLevel::Low);
+        assert_eq!(space(9 * GIB, 500_000).level(), DiskLevel::Ample, "a small share of much is enough");
+        assert_eq!(space(3 * GIB, 500_000).level(), DiskLevel::Low);
+        let small = |free_bytes| Space { total_bytes: 16 * GIB, ..space(free_bytes, 500_000) };
+        assert_eq!(small(GIB).level(), DiskLevel::Low);
+        assert_eq!(small(700 << 20).level(), DiskLevel::Scarce);
         assert_eq!(space(50 * GIB, 90_000).level(), DiskLevel::Low);
-        assert_eq!(space(4 * GIB, 500_000).level(), DiskLevel::Scarce);
+        assert_eq!(space(GIB, 500_000).level(), DiskLevel::Scarce);
         assert_eq!(space(50 * GIB, 40_000).level(), DiskLevel::Scarce);
         assert_eq!(space(200 << 20, 500_000).level(), DiskLevel::Reserve);
         assert_eq!(space(50 * GIB, 100).level(), DiskLevel::Reserve);
