@@ -39,9 +39,16 @@ fn world(listen: &str, alerts: &[Alert<'_>]) -> Option<World> {
 }
 
 impl World {
-    fn votes(&self, alert: &str) -> Vec<Value> {
-        self.daemon.get(&format!("/v1/alerts/{alert}"))["votes"].as_array().cloned().unwrap_or_default()
+    /// Votes cast. The socket keeps what they say from whoever runs this test and could still vote.
+    fn cast(&self, alert: &str) -> u64 {
+        cast(&self.daemon, alert)
     }
+}
+
+fn cast(daemon: &Daemon, alert: &str) -> u64 {
+    let view = daemon.get(&format!("/v1/alerts/{alert}"));
+    let shown = view["votes"].as_array().map(|votes| votes.len() as u64);
+    shown.or_else(|| view["votes-cast"].as_u64()).expect("a count")
 }
 
 fn log_in(page: &mut Page<'_>, name: &str, password: &str) {
@@ -115,14 +122,15 @@ fn somebody_looks_takes_an_answer_back_votes_and_only_then_sees_the_figures() {
     page.click(".foot .undo");
     page.see("button.answer.reject");
     std::thread::sleep(std::time::Duration::from_millis(4500));
-    assert_eq!(world.votes("a-1"), Vec::<Value>::new(), "what was taken back is not sent");
+    assert_eq!(world.cast("a-1"), 0, "what was taken back is not sent");
 
     page.click("button.answer.reject");
     page.click("[data-reason='not-the-same-person']");
     page.read("What the machine measured");
     page.read("9.3");
     page.read("Rejected");
-    let votes = world.votes("a-1");
+    let alert = world.daemon.get("/v1/alerts/a-1");
+    let votes = alert["votes"].as_array().expect("the alert has ended");
     assert_eq!(votes.len(), 1, "{votes:?}");
     let vote = (&votes[0]["reviewer"], &votes[0]["verdict"], &votes[0]["reason"]);
     assert_eq!(vote, (&json!("reviewer:sato"), &json!("reject"), &json!("not-the-same-person")));
@@ -186,15 +194,14 @@ fn a_page_closed_within_the_grace_sends_its_vote_once() {
     page.read("sending in a moment");
     page.go("about:blank");
     let at = world.at.clone();
-    let cast = |daemon: &Daemon| daemon.get("/v1/alerts/a-1")["votes"].as_array().map_or(0, Vec::len);
-    world.daemon.wait_until("the vote", 10, |daemon| cast(daemon) == 1);
+    world.daemon.wait_until("the vote", 10, |daemon| cast(daemon, "a-1") == 1);
     page.go(&at);
     page.read("you voted");
     // Long enough for anything that was kept to be offered again.
     std::thread::sleep(std::time::Duration::from_secs(22));
     let text = page.text("body");
     assert!(!text.contains("was not sent"), "{text}");
-    assert_eq!(world.votes("a-1").len(), 1);
+    assert_eq!(world.cast("a-1"), 1);
     assert_eq!(page.eval("localStorage.getItem('sekisho-unsent')"), Value::Null);
     blameless(&mut page);
 }
@@ -222,8 +229,8 @@ fn a_vote_cast_while_the_daemon_is_away_is_kept_said_and_sent_once_it_is_back() 
     page.key("Enter");
     page.until("back at the alert", 15, "location.hash === '#/alert/a-1' && document.querySelector('.alert-view')");
     page.until("the vote is in", 30, "document.querySelector('.result')");
-    let votes = world.votes("a-1");
-    assert_eq!((votes.len(), &votes[0]["verdict"]), (1, &json!("reject")), "{votes:?}");
+    page.read("You: Not this person");
+    assert_eq!(world.cast("a-1"), 1);
 }
 
 #[test]
@@ -268,7 +275,7 @@ fn a_log_in_that_ends_returns_to_where_one_was_and_a_ticket_is_good_once() {
 
 #[test]
 fn a_phone_at_night_in_japanese_has_everything_in_reach_and_legible() {
-    let Some(world) = world("127.0.0.1:0", &[Alert::of("a-1", 2), Alert::of("a-2", 1)]) else { return };
+    let Some(world) = world("127.0.0.1:0", &[Alert::of("a-1", 2), Alert { camera: "yard", ..Alert::of("a-2", 1) }]) else { return };
     let mut browser = Browser::new();
     let mut page = browser.open(Device::PHONE, &world.at);
     page.see("#name");
@@ -278,7 +285,7 @@ fn a_phone_at_night_in_japanese_has_everything_in_reach_and_legible() {
     assert_eq!(page.eval("document.documentElement.lang"), "ja");
     checked(&mut page, "queue", true);
     open(&mut page, "a-1");
-    page.until("pictures", 10, "[...document.images].every((image) => image.complete)");
+    page.until("pictures", 10, "[...document.querySelectorAll('.compare img')].every((image) => image.complete)");
     checked(&mut page, "decision", true);
     page.click("button.answer.unsure");
     checked(&mut page, "reasons", true);
@@ -296,7 +303,6 @@ fn a_phone_at_night_in_japanese_has_everything_in_reach_and_legible() {
     for (hash, there) in [("#/history", ".history .row"), ("#/cameras", ".cameras-view .lead")] {
         page.eval(&format!("location.hash = '{hash}'"));
         page.see(there);
-        page.until("it has settled", 5, "[...document.images].every((image) => image.complete)");
         checked(&mut page, hash, true);
     }
     page.click(".tabs button");
@@ -339,9 +345,10 @@ fn the_desk_is_legible_in_both_themes_and_whoever_only_looks_is_offered_no_answe
         for _ in 0..12 {
             page.key("Tab");
             let ring = page.eval("(() => { const s = getComputedStyle(document.activeElement); return [s.outlineStyle, s.outlineWidth, document.activeElement.outerHTML.slice(0, 80)]; })()");
-            assert!(ring[0] != "none" && ring[1] != "0px", "focus cannot be seen: {ring}");
+            let outside = ring[2].as_str().is_some_and(|element| element.starts_with("<body"));
+            assert!(outside || (ring[0] != "none" && ring[1] != "0px"), "focus cannot be seen: {ring}");
         }
         blameless(&mut page);
     }
-    assert_eq!(world.votes("a-1"), Vec::<Value>::new());
+    assert_eq!(world.cast("a-1"), 0);
 }

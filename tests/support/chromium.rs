@@ -212,7 +212,7 @@ impl Page<'_> {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        let shown = self.eval("document.body.innerText");
+        let shown = self.eval("document.body?.innerText");
         panic!(
             "{what}: not within {seconds} s ({code}); {:?}; the page shows:\n{}",
             self.problems(),
@@ -227,7 +227,7 @@ impl Page<'_> {
 
     /// Waits until the visible text holds `words`.
     pub fn read(&mut self, words: &str) {
-        self.until(words, 15, &format!("document.body.innerText.includes({})", json!(words)));
+        self.until(words, 15, &format!("document.body?.innerText.includes({})", json!(words)));
     }
 
     /// Presses the mouse at the middle of the first element of a selector.

@@ -60,6 +60,8 @@ impl Reader<'_> {
 }
 
 fn hide(alert: &mut Value) {
+    // How many have voted says nothing about what they said.
+    alert["votes-cast"] = json!(alert["votes"].as_array().map_or(0, Vec::len));
     for part in ["/candidate", "/confirmation", ""] {
         if let Some(Value::Object(part)) = alert.pointer_mut(part) {
             SPEAKING.iter().for_each(|key| drop(part.remove(*key)));

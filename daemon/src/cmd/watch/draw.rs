@@ -145,7 +145,8 @@ fn stage(alert: &Value) -> String {
 /// Votes cast of those the list asks for; how people voted stays hidden while others still have to.
 fn votes(alert: &Value) -> String {
     let required = alert["votes-required"].as_u64().unwrap_or(0);
-    let cast = alert["votes"].as_array().map_or(0, Vec::len);
+    let cast = alert["votes-cast"].as_u64().or_else(|| alert["votes"].as_array().map(|votes| votes.len() as u64));
+    let cast = cast.unwrap_or(0);
     if required == 0 { "-".into() } else { format!("{cast}/{required}") }
 }
 

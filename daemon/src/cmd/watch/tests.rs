@@ -73,13 +73,22 @@ fn a_small_terminal_shows_who_waits_until_when_and_how_cameras_are() {
 fn nothing_of_the_evidence_or_of_how_others_voted_is_shown_before_people_have_decided() {
     let mut screen = screen();
     screen.happened(&json!({ "type": "update", "after": alert("1-a-2", "ann-3", "machine-confirmed", "") }));
+    let mut blind = alert("1-a-4", "eve-7", "machine-confirmed", "2026-05-01T01:22:40Z");
+    blind["votes-cast"] = json!(1);
+    blind.as_object_mut().unwrap().remove("votes");
+    let mut others = screen.alerts.clone();
+    others.push(blind);
+    screen.looked(looked(others));
     for (width, height, details) in [(80, 24, false), (80, 24, true), (160, 50, true)] {
         screen.key(Key::Close);
         if details {
             assert_eq!(screen.key(Key::Details), Wish::Stay);
         }
         let whole = shown(&mut screen, width, height).join("\n");
-        assert!(whole.contains("cyd-5") && whole.contains("id            1-a-1") == details, "{whole}");
+        assert!(
+            whole.contains("eve-7") && whole.contains("1/2") && whole.contains("id            1-a-1") == details,
+            "{whole}"
+        );
         assert!(details || whole.contains("MACHINE-CONFIRMED"), "{whole}");
         for hidden in ["9.31", "llr", "sato", "reject"] {
             assert!(!whole.contains(hidden), "{hidden} is shown:\n{whole}");
