@@ -41,9 +41,7 @@ use decide::Order;
 use fleet::Fleet;
 use journal::{StoreJournal, Subscriptions};
 use sd_notify::NotifyState;
-use second::SecondQueue;
 use sekisho_camera::status::{CameraState, CameraStatus};
-use sekisho_logic::second::SecondNetwork;
 use sekisho_logic::time::Clock;
 use sekisho_logic::watcher::Watcher;
 use sekisho_store::{CommittedEvent, InstanceLock, StoreHandle, StoreThread, WorkerSettings};
@@ -169,26 +167,19 @@ impl Daemon {
             verdicts: &verdicts,
             counter: &counter,
         };
-        let mut watcher = Watcher::new(
+        let watcher = Watcher::new(
             site::policy(&settings),
             Arc::clone(&proven.galleries.first),
             Arc::new(proven.calibration.calibration.clone()),
             proven.run,
         );
-        let (mut asking, mut second, mut beside) = (SecondQueue::default(), None, None);
-        if let (Some(open), Some(gallery)) = (proven.second, &proven.galleries.second) {
-            watcher =
-                watcher.with_second(SecondNetwork { gallery: Arc::clone(gallery), calibration: open.calibration });
-            let (queue, asks) = SecondQueue::bounded();
-            (asking, beside) = (queue, Some(open.network));
-            second = Some(shared.second(open.eyes, asks)?);
-        }
+        let (watcher, second) = shared.seconded(watcher, proven.second, &proven.galleries)?;
         let journal = StoreJournal { store: store.clone(), subscriptions: Arc::clone(&subscriptions) };
         let desk = Desk { store: store.clone(), events: alerts.clone() };
         let (pictures, looks) = recorder::queue(&board);
         let decide =
-            shared.decide(watcher, journal, (desk, pictures, asking), inbox, (proven.open, proven.suspended))?;
-        let gallery = shared.gallery(proven.network, beside, proven.galleries)?;
+            shared.decide(watcher, journal, (desk, pictures, second.queue), inbox, (proven.open, proven.suspended))?;
+        let gallery = shared.gallery(proven.network, second.network, proven.galleries)?;
         let (in_force, traffic) = (Arc::new(RwLock::new(settings.clone())), keeper::SharedTraffic::default());
         let recorder = shared.recorder(looks, &in_force)?;
         board.pin_calibration(keeper::view(&proven.calibration, &settings, clock.now().wall));
@@ -217,7 +208,7 @@ impl Daemon {
             sinks,
             decide,
             recorder,
-            second,
+            second: second.thread,
             gallery,
             keeper,
             traffic,

@@ -22,6 +22,7 @@ use crate::status::view::{Facts, Sources};
 use crate::web::{Around, Web};
 use sekisho_camera::slot::Signal;
 use sekisho_logic::record::AlertRecord;
+use sekisho_logic::second::SecondNetwork;
 use sekisho_logic::suspension::Suspension;
 use sekisho_logic::time::{Clock, Now};
 use sekisho_logic::watcher::{SecondLook, Watcher};
@@ -129,6 +130,13 @@ pub(super) struct Shared<'d> {
 /// A thread that runs until it is told to stop.
 pub(super) type Stoppable = (Arc<AtomicBool>, JoinHandle<()>);
 
+/// The second network as it runs; empty without one.
+pub(super) struct Seconded {
+    pub(super) queue: SecondQueue,
+    pub(super) network: Option<Network>,
+    pub(super) thread: Option<JoinHandle<()>>,
+}
+
 impl Shared<'_> {
     /// Starts the deciding loop.
     pub(super) fn decide(
@@ -192,8 +200,24 @@ impl Shared<'_> {
         Web::new(around).map(Arc::new)
     }
 
-    /// Starts the second network's thread, if there is such a network.
-    pub(super) fn second(&self, eyes: SecondEyes, asks: Receiver<Box<SecondLook>>) -> Result<JoinHandle<()>, Failure> {
+    /// Gives the watcher a second network and starts its thread, if there is such a network.
+    pub(super) fn seconded(
+        &self,
+        watcher: Watcher,
+        open: Option<OpenSecond>,
+        galleries: &Galleries,
+    ) -> Result<(Watcher, Seconded), Failure> {
+        let (Some(open), Some(gallery)) = (open, &galleries.second) else {
+            return Ok((watcher, Seconded { queue: SecondQueue::default(), network: None, thread: None }));
+        };
+        let network = SecondNetwork { gallery: Arc::clone(gallery), calibration: open.calibration };
+        let (queue, asks) = SecondQueue::bounded();
+        let thread = Some(self.second(open.eyes, asks)?);
+        Ok((watcher.with_second(network), Seconded { queue, network: Some(open.network), thread }))
+    }
+
+    /// Starts the second network's thread.
+    fn second(&self, eyes: SecondEyes, asks: Receiver<Box<SecondLook>>) -> Result<JoinHandle<()>, Failure> {
         let worker = SecondWorker {
             eyes,
             asks,
