@@ -1,7 +1,9 @@
 //! Reviewers reject everything a camera raises: it is suspended, stays so over a restart, and somebody lifts it.
 
 use sekisho_logic::id::{CameraId, PersonId};
+use sekisho_logic::time::Clock as _;
 use sekisho_logic::time::WallMs;
+use sekisho_tests::clock::RealClock;
 use sekisho_tests::site::{Daemon, Site, fetched};
 use sekisho_tests::store;
 
@@ -41,8 +43,7 @@ fn a_camera_whose_alerts_are_all_rejected_is_suspended_until_somebody_lifts_it()
         return;
     }
     let site = Site::new();
-    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-    plant(&site, WallMs(i64::try_from(since_1970.as_millis()).expect("in range")));
+    plant(&site, RealClock::start().now().wall);
     let mut daemon = site.start();
     daemon.wait_ready();
     daemon.wait_until("the alerts are back", 5, |daemon| daemon.get("/v1/status")["alerts"]["open"] == ALERTS);

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long the browser may take for one command.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -205,9 +205,11 @@ impl Page<'_> {
     /// # Panics
     /// When it is not within `seconds`; what the page shows is printed.
     pub fn until(&mut self, what: &str, seconds: u64, code: &str) {
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(seconds) {
-            if self.eval(&format!("Boolean({code})")) == true {
+        for _ in 0..seconds * 20 {
+            // While a page is being loaded there is nothing yet to ask.
+            if self.eval(&format!("(() => {{ try {{ return Boolean({code}); }} catch {{ return false; }} }})()"))
+                == true
+            {
                 return;
             }
             std::thread::sleep(Duration::from_millis(50));
