@@ -3,7 +3,9 @@
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use sekisho_logic::id::PersonId;
+use sekisho_logic::time::Clock as _;
 use sekisho_logic::time::WallMs;
+use sekisho_tests::clock::RealClock;
 use sekisho_tests::site::{Daemon, Site, binary, fetched};
 use sekisho_tests::store;
 use std::fs::File;
@@ -133,8 +135,7 @@ fn waiting() -> Option<(Site, Daemon)> {
     let key =
         sekisho_store::DbKey::from_file(&state.join("store.key"), sekisho_store::IfMissing::Create).expect("a key");
     let mut store = sekisho_store::Store::create_or_open(&state.join("sekisho.db"), key).expect("a store");
-    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-    let now = WallMs(i64::try_from(since_1970.as_millis()).expect("in range"));
+    let now = RealClock::start().now().wall;
     for mut event in store::story("a-0", now).expect("events").into_iter().take(2) {
         for record in event.before.iter_mut().chain([&mut event.after]) {
             record.person = PersonId::try_new("hopper").expect("a name");

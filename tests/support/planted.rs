@@ -1,12 +1,13 @@
 //! Alerts put into a site's database before the daemon starts, with an enrolled person and pictures: the daemon takes up
 //! machine-confirmed ones as if it had stopped a moment ago.
 
+use crate::clock::RealClock;
 use crate::site::Site;
 use image::{DynamicImage, ImageFormat, RgbImage};
 use sekisho_logic::id::{CameraId, ListId, PersonId, TrackId};
 use sekisho_logic::policy::Purpose;
 use sekisho_logic::record::{AlertEvent, AlertId, AlertRecord, Cause, EvidenceRecord, SecondOpinion, Stage};
-use sekisho_logic::time::WallMs;
+use sekisho_logic::time::{Clock as _, WallMs};
 use sekisho_store::{DbKey, Enrol, Enrolment, Grounds, IfMissing, NewEvidence, Store};
 use std::io::Cursor;
 
@@ -27,14 +28,9 @@ pub fn store(site: &Site) -> Store {
 }
 
 /// The wall clock.
-///
-/// # Panics
-/// When there is none.
 #[must_use]
 pub fn now() -> WallMs {
-    let since = std::fs::metadata("/proc/self").and_then(|about| about.modified()).expect("a clock");
-    let since = since.duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-    WallMs(i64::try_from(since.as_millis()).expect("this century"))
+    RealClock::start().now().wall
 }
 
 fn png(width: u32, height: u32) -> Vec<u8> {
