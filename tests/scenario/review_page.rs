@@ -275,7 +275,10 @@ fn a_log_in_that_ends_returns_to_where_one_was_and_a_ticket_is_good_once() {
 
 #[test]
 fn a_phone_at_night_in_japanese_has_everything_in_reach_and_legible() {
-    let Some(world) = world("127.0.0.1:0", &[Alert::of("a-1", 2), Alert { camera: "yard", ..Alert::of("a-2", 1) }]) else { return };
+    let Some(world) = world("127.0.0.1:0", &[Alert::of("a-1", 2), Alert { camera: "yard", ..Alert::of("a-2", 1) }])
+    else {
+        return;
+    };
     let mut browser = Browser::new();
     let mut page = browser.open(Device::PHONE, &world.at);
     page.see("#name");

@@ -207,7 +207,10 @@ impl Page<'_> {
     pub fn until(&mut self, what: &str, seconds: u64, code: &str) {
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(seconds) {
-            if self.eval(&format!("Boolean({code})")) == true {
+            // While a page is being loaded there is nothing yet to ask.
+            if self.eval(&format!("(() => {{ try {{ return Boolean({code}); }} catch {{ return false; }} }})()"))
+                == true
+            {
                 return;
             }
             std::thread::sleep(Duration::from_millis(50));
