@@ -67,8 +67,8 @@ function coarsen(canvas, image, width, height, grey = false) {
  */
 export class Compare {
   constructor() {
-    this.probe = h('img', { class: 'enlarged', draggable: 'false' });
-    this.photo = h('img', { class: 'enlarged', draggable: 'false' });
+    this.probe = h('img', { class: 'enlarged', draggable: 'false', alt: '' });
+    this.photo = h('img', { class: 'enlarged', draggable: 'false', alt: '' });
     this.canvas = h('canvas', { class: 'enlarged', role: 'img' });
     this.none = h('p', { class: 'no-picture' });
     this.probeNote = h('span', { class: 'note' });

@@ -8,7 +8,7 @@
 //
 // The daemon takes one vote a reviewer and alert, so a vote that was sent twice after all would be refused, not counted.
 
-import { Refused, alertPath, get, plain, post } from './api.js';
+import { Refused, alertPath, carry, get, plain, post } from './api.js';
 import { emit, state } from './state.js';
 
 /** How long a vote can be undone. */
@@ -107,11 +107,24 @@ async function refused(entry, error) {
     entry.phase = 'held';
     emit('outbox');
     emit('login-over');
+  } else if (error.status === 403 && !entry.renewed && (await renewed(entry))) {
+    await send(entry);
   } else if ([0, 429].includes(error.status) || error.status >= 500) {
     later(entry, error.retryAfterS * 1000);
   } else {
     await settle(entry, error);
   }
+}
+
+// Another tab logged in anew: this one carries an old token. Once, and only if it is still the same person.
+async function renewed(entry) {
+  entry.renewed = true;
+  const session = await get('/api/session').catch(() => null);
+  if ((session?.identity ?? session?.name) !== entry.by) return false;
+  carry(session.csrf);
+  Object.assign(state.me, session);
+  entry.phase = 'renewed';
+  return true;
 }
 
 function later(entry, atLeastMs) {
