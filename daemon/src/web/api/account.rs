@@ -67,7 +67,11 @@ pub(super) async fn login(
     let found = match &name {
         Some(name) => {
             let name = name.clone();
-            ask(&web.around.store, move |store| store.reviewer_secret(&name)).await?
+            // With everybody else as of the same moment, so that who was just added is known as whom they are linked to.
+            let asked = ask(&web.around.store, move |store| Ok((store.reviewer_secret(&name)?, store.reviewers()?)));
+            let (found, all) = asked.await?;
+            web.reviewers.replace(all);
+            found
         }
         None => None,
     };
