@@ -162,6 +162,7 @@ fn shown_at_a_terminal(site: &Site, store: &mut Store, alert: &AlertRecord) {
         (said["id"].as_str(), said["person"].as_str()),
         (Some(alert.id.0.as_str()), Some(alert.person.as_str()))
     );
+    assert!(said["blind"] == true && said["llr"].is_null(), "whoever has yet to vote is not told the evidence: {said}");
     let rows = store.evidence(&alert.id).expect("read");
     let told = said["pictures"].as_array().expect("a list");
     assert_eq!(told.len(), rows.len());
