@@ -15,6 +15,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "demo"))
 
+import demosite  # noqa: E402
 from chromium import Chromium, Failed, Page  # noqa: E402
 from compose import ENROLLED  # noqa: E402
 from demosite import Failed as SiteFailed  # noqa: E402
@@ -25,6 +26,7 @@ OUT = HERE / "review"
 BYTES_MAX = 150_000
 # Who is on which list. Two people are asked about the second one.
 LISTS = {"collins": "watch", "hopper": "banned", "obama": "watch"}
+READY_WITHIN_S = 30
 ALERTS_WITHIN_S = 150
 PHONE = {"size": (390, 844), "phone": True, "scale": 1.5, "dark": True}
 DESK = {"size": (1280, 800)}
@@ -51,6 +53,15 @@ def people(site):
     for name in ("sato", "mori"):
         site.sekisho("reviewers", "add", name, "--role", "reviewer", "--password-file", str(site.config.parent / "reviewer-password"))
     return password
+
+
+def wait_until_ready(site):
+    until = time.monotonic() + READY_WITHIN_S
+    while not site.sekisho("status", "--json", check=False):
+        site.check_alive()
+        if time.monotonic() > until:
+            raise Failed(f"the daemon does not answer after {READY_WITHIN_S} s; see {demosite.STATE}/daemon.log")
+        time.sleep(0.2)
 
 
 def status(site):
@@ -88,7 +99,8 @@ def open_alert(page, person):
 
 
 def settle(page):
-    page.until("[...document.images].every((image) => image.complete)")
+    page.until("[...document.images].every((image) => image.complete || !image.checkVisibility()"
+               " || image.getBoundingClientRect().top > innerHeight)")
     time.sleep(0.5)
 
 
@@ -113,8 +125,8 @@ def walk(browser, address, password, language, device, reviewer, suffix, votes):
     settle(page)
     time.sleep(1.5)
     take(page, f"queue-{word}{suffix}")
-    open_alert(page, "hopper")
     if votes:
+        open_alert(page, "hopper")
         take(page, f"decide-{word}{suffix}")
         page.key("y")
         page.key("1")
@@ -133,6 +145,8 @@ def walk(browser, address, password, language, device, reviewer, suffix, votes):
 
 def main():
     OUT.mkdir(exist_ok=True)
+    # A state of its own: a demonstration may be running beside this.
+    demosite.STATE = demosite.PLACE / "guide-state"
     site = Site()
     browser = None
     try:
@@ -140,6 +154,7 @@ def main():
         site.start_cameras()
         password = people(site)
         site.start_daemon()
+        wait_until_ready(site)
         wait_for_alerts(site)
         address = f"http://{status(site)['review']['address']}/"
         browser = Chromium()
