@@ -6,7 +6,7 @@ use crate::config::settings::SecondChoice;
 use crate::site;
 use sekisho_logic::calibration::{Calibration, Pairing, RawPairings};
 use sekisho_store::Network;
-use sekisho_vision::manifest::{Entry, Manifest};
+use sekisho_vision::manifest::{Entry, Manifest, Usage};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -75,6 +75,26 @@ impl Networks {
             }
         }
         Ok(Self { manifest, detector, embedder, second })
+    }
+
+    /// What an operator must hear about the second network at every start; `None` when there is nothing.
+    #[must_use]
+    pub fn second_warning(&self) -> Option<String> {
+        let Some(second) = &self.second else {
+            return Some(
+                "second network: NONE ([models] second = \"none\"): disjoint frames of one network alone turn a candidate \
+                 into a machine-confirmed alert"
+                    .to_owned(),
+            );
+        };
+        let bound = second.usage == Usage::NonCommercial && self.embedder.usage == Usage::Commercial;
+        bound.then(|| {
+            format!(
+                "second network: {} may not be used commercially, although the embedder {} may; for commercial use name \
+                 another one in [models] second, or \"none\"",
+                second.id, self.embedder.id,
+            )
+        })
     }
 
     /// What templates of the embedder are bound to.
@@ -157,4 +177,59 @@ fn read_pairs(path: &Path) -> Result<RawPairings, Failure> {
     let wrong = |what: String| Failure::Wrong(format!("pairs of networks {}: {what}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
     toml::from_str(&text).map_err(|error| wrong(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(models: &str) -> Result<Networks, Failure> {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/manifest.toml");
+        let text = format!("[models]\nmanifest = {:?}\n{models}", manifest.canonicalize().expect("shipped"));
+        Networks::choose(&crate::config::parse(Path::new("test.toml"), &text).expect("valid"))
+    }
+
+    fn second(models: &str) -> Option<String> {
+        chosen(models).expect("known networks").second.map(|entry| entry.id.clone())
+    }
+
+    #[test]
+    fn auto_takes_the_other_of_the_two_shipped_networks() {
+        assert_eq!(second("").as_deref(), Some("sface-2021dec-int8"));
+        assert_eq!(second("embedder = \"sface-2021dec\"\n").as_deref(), Some("sekisho-student-m"));
+        assert_eq!(second("embedder = \"sface-2021dec-int8\"\n").as_deref(), Some("sekisho-student-m"));
+        assert_eq!(second("second = \"sface-2021dec\"\n").as_deref(), Some("sface-2021dec"));
+        assert_eq!(second("second = \"none\"\n"), None);
+    }
+
+    #[test]
+    fn a_network_beside_itself_and_one_of_another_role_are_refused() {
+        for (models, said) in [
+            ("embedder = \"sface-2021dec-int8\"\nsecond = \"sface-2021dec\"\n", "the same network as the embedder"),
+            ("second = \"yunet-2023mar\"\n", "where an embedder is wanted"),
+            ("second = \"sface-2022\"\n", "no model `sface-2022`"),
+        ] {
+            let refused = chosen(models).expect_err("refused").to_string();
+            assert!(refused.contains(said), "{refused}");
+        }
+    }
+
+    #[test]
+    fn none_and_weights_that_bind_more_than_the_embedders_are_said() {
+        assert_eq!(chosen("").expect("known").second_warning(), None);
+        let none = chosen("second = \"none\"\n").expect("known").second_warning().expect("said");
+        assert!(none.contains("NONE"), "{none}");
+        let bound = chosen("embedder = \"sface-2021dec\"\n").expect("known").second_warning().expect("said");
+        assert!(bound.contains("sekisho-student-m may not be used commercially"), "{bound}");
+    }
+
+    #[test]
+    fn both_shipped_pairs_were_measured_together() {
+        for models in ["", "embedder = \"sface-2021dec\"\n"] {
+            let calibration = chosen(models).expect("known").second_calibration().expect("usable").expect("a second one");
+            let pairing = calibration.pairing().expect("listed in pairs.toml");
+            let reach = [8.0, 12.0, 18.0, 30.0].map(|px| pairing.reach(px).expect("measured"));
+            assert!(reach.is_sorted() && reach[0] >= 0.0, "{reach:?}");
+        }
+    }
 }

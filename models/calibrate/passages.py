@@ -11,6 +11,7 @@ networks see the same frames.
 """
 
 import collections
+import hashlib
 import io
 import os
 import pathlib
@@ -27,8 +28,6 @@ from degrade import Track
 # Candidates are looked at with 3 and 6 frames, confirming frames likewise.
 PART = 6
 SEED = 20262
-# Networks of which only what a second network is shown is embedded, see `shown`.
-SPARSE = "-int8"
 
 
 def shown(confirming):
@@ -67,38 +66,47 @@ def _passage(task):
     return out
 
 
-def measured(data, manifest, network, models, enrolled_max, strangers_max, cache):
+def measured(data, manifest, network, models, people, cache, wanted=None):
     """Embeddings of everything, from `cache` where it holds them: `prototypes` [E,D], and per size bin B `mated-B`
-    [E,3*PART,D] and `strangers-B` [S,3*PART,D]; frames that were not embedded are zero."""
-    digest = Embedder(manifest, network, models).digest
-    stem = f"passages-{pathlib.Path(data).stem}-{network}-{digest[:12]}-"
-    path = pathlib.Path(cache) / f"{stem}{enrolled_max}-{strangers_max}.npz"
-    for known in sorted(pathlib.Path(cache).glob(f"{stem}*.npz")):
-        most = [int(count) for count in known.stem.rsplit("-", 2)[1:]]
+    [E,3*PART,D] and `strangers-B` [S,3*PART,D].
+
+    `people` is how many enrolled people and strangers at the most. `wanted` {array: places} are the passages a second
+    network is asked about, of which only what it is shown is embedded; all other frames are zero.
+    """
+    entry = Embedder(manifest, network, models)
+    sought = "all" if wanted is None else hashlib.sha256(repr(sorted((k, v.tolist()) for k, v in wanted.items())).encode()).hexdigest()[:12]
+    stem = f"passages-{pathlib.Path(data).stem}-{network}-{entry.digest[:12]}-"
+    path = pathlib.Path(cache) / f"{stem}{people[0]}-{people[1]}-{sought}.npz"
+    if path.exists():
+        return first_of(np.load(path), people)
+    for known in sorted(pathlib.Path(cache).glob(f"{stem}*-all.npz")):
         # More people than asked for are the same people first.
-        if most[0] >= enrolled_max and most[1] >= strangers_max:
-            rows = {name: rows.astype(np.float32) for name, rows in np.load(known).items()}
-            return first_of(rows, enrolled_max, strangers_max)
+        if all(int(have) >= want for have, want in zip(known.stem.split("-")[-3:-1], people)):
+            return first_of(np.load(known), people)
     places = list(range(3 * PART))
-    if network.endswith(SPARSE):
+    if wanted is not None:
         places = sorted({place for way in ("same photograph", "second photograph") for place in shown(way)})
-    enrolled, strangers = people_of(data, enrolled_max, strangers_max)
+    enrolled, strangers = people_of(data, *people)
     out = {}
     with ProcessPoolExecutor(os.cpu_count(), initializer=heldout._open, initargs=(manifest, network, models)) as pool:
         photos = [(at, picture) for at, own in enumerate(enrolled) for picture in own[:-2]]
         whole = np.stack(list(pool.map(heldout._plain, [picture for _, picture in photos], chunksize=8)))
         out["prototypes"] = heldout.mean_by(np.array([at for at, _ in photos]), whole)
         for number, (low, high) in enumerate(heldout.BINS):
-            for name, people, begin in (("mated", enrolled, 0), ("strangers", strangers, 100_000)):
-                tasks = [(number, begin + at, own[-1], own[-2], places) for at, own in enumerate(people)]
-                rows = list(pool.map(_passage, tasks, chunksize=4))
-                out[f"{name}-{number}"] = np.stack(rows) if rows else np.zeros((0, 3 * PART, whole.shape[1]), np.float16)
+            for kind, group, begin in (("mated", enrolled, 0), ("strangers", strangers, 100_000)):
+                name = f"{kind}-{number}"
+                rows = np.zeros((len(group), 3 * PART, whole.shape[1]), np.float16)
+                chosen = range(len(group)) if wanted is None else wanted[name].tolist()
+                tasks = [(number, begin + at, group[at][-1], group[at][-2], places) for at in chosen]
+                for at, found in zip(chosen, pool.map(_passage, tasks, chunksize=4)):
+                    rows[at] = found
+                out[name] = rows
             print(f"  {pathlib.Path(data).stem}, {network}: {low:g} to {high:g} px embedded", flush=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, **out)
-    return {name: rows.astype(np.float32) for name, rows in out.items()}
+    return first_of(out, people)
 
 
-def first_of(data, enrolled, strangers):
-    """The same, cut to the first enrolled people and strangers, so that two networks speak of the same passages."""
-    return {name: rows[: strangers if name.startswith("strangers") else enrolled] for name, rows in data.items()}
+def first_of(data, people):
+    """The arrays of the first enrolled people and strangers."""
+    return {name: rows[: people[name.startswith("strangers")]].astype(np.float32) for name, rows in data.items()}

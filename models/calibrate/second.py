@@ -33,9 +33,11 @@ from quality import RUNNER_UP_LLR_MIN, Table, galleries, interval, threshold, wr
 
 # (first, second) network, with how many enrolled people and strangers of the other half: fewer for the second pair, whose
 # first network costs most.
-ROLES = {("sekisho-student-m", "sface-2021dec-int8"): (600, 800), ("sface-2021dec", "sekisho-student-m"): (300, 300)}
-# Of the calibration half all who have three photographs; they are strangers to the galleries they are not in.
-CALIBRATION_PEOPLE = (500, 0)
+ROLES = {("sekisho-student-m", "sface-2021dec-int8"): (600, 800), ("sface-2021dec", "sekisho-student-m"): (300, 200)}
+# Of the calibration half people who have three photographs; they are strangers to the galleries they are not in.
+CALIBRATION_PEOPLE = {role: (500 if number == 0 else 300, 0) for number, role in enumerate(ROLES)}
+# Mated passages that show both networks whether or not they became a candidate: for the evidence of both as one.
+BOTH_SEE = 200
 WAYS = ("same photograph", "second photograph")
 # The configured rate, one at which there are enough false candidates to count, and one with many.
 RATES = (0.01, 0.1)
@@ -116,6 +118,22 @@ def asked(tracks, accused, prototypes, table, px, way):
     return evidence, lead
 
 
+def wanted_of(first, table, size):
+    """The passages the second network is asked about: whoever becomes a candidate in any gallery at the loosest rate, and
+    BOTH_SEE mated ones."""
+    wanted = {}
+    for number, (low, high) in enumerate(heldout.BINS):
+        px, people = float(np.sqrt(low * high)), len(first["prototypes"])
+        mine = np.concatenate([first[f"mated-{number}"], first[f"strangers-{number}"]])[:, : passages.PART]
+        ever = np.zeros(len(mine), bool)
+        for gallery in galleries(people, size):
+            named = candidates(mine, first["prototypes"][gallery], table, px, RATES[-1])
+            ever |= False if named is None else named >= 0
+        ever[: min(BOTH_SEE, people)] |= table.row(px, LOOKS[-1]) is not None
+        wanted[f"mated-{number}"], wanted[f"strangers-{number}"] = np.flatnonzero(ever[:people]), np.flatnonzero(ever[people:])
+    return wanted
+
+
 def searched(first, second, tables, number, fpir, way, size):
     """Every candidate of one size, rate and way: a structured array, one row a passage and person."""
     low, high = heldout.BINS[number]
@@ -187,10 +205,11 @@ def pairs_of(data, tables, number, way):
     if tables[0].row(px, LOOKS[-1]) is None:
         return None
     begin = {"same photograph": passages.PART, "second photograph": 2 * passages.PART}[way]
-    first = unit(data[0][f"mated-{number}"][:, begin : begin + passages.PART].sum(1)) @ data[0]["prototypes"].T
-    second = unit(data[1][f"mated-{number}"][:, passages.shown(way)].sum(1)) @ data[1]["prototypes"].T
+    people = min(BOTH_SEE, len(data[0]["prototypes"]))
+    first = unit(data[0][f"mated-{number}"][:people, begin : begin + passages.PART].sum(1)) @ data[0]["prototypes"].T
+    second = unit(data[1][f"mated-{number}"][:people, passages.shown(way)].sum(1)) @ data[1]["prototypes"].T
     both = np.stack([llr(tables[0].row(px, LOOKS[-1]), first), llr(line_of(tables[1], px, 5), second)], -1)
-    same = np.eye(len(first), dtype=bool)
+    same = np.eye(*first.shape, dtype=bool)
     return both[same], both[~same]
 
 
@@ -394,15 +413,15 @@ def main():
     entries = tomllib.loads(options.manifest.read_text())["models"]
     chosen = {"agrees": options.agrees, "against": options.against}
     rows, combined, choices, fitted, counted = [], [], [], {}, ""
-    for role, (enrolled, strangers) in ROLES.items():
+    for role in ROLES:
         tables = [Table(options.manifest.parent / entries[network]["embedder"]["calibration"]) for network in role]
 
-        def measured(data, enrolled, strangers):
-            both = [passages.measured(data, options.manifest, network, options.models, enrolled, strangers, options.cache) for network in role]
-            counts = [min(len(data[name]) for data in both) for name in ("prototypes", "strangers-0")]
-            return [passages.first_of(data, *counts) for data in both]
+        def measured(data, people):
+            embed = lambda network, wanted: passages.measured(data, options.manifest, network, options.models, people, options.cache, wanted)
+            first = embed(role[0], None)
+            return [first, embed(role[1], wanted_of(first, tables[0], options.gallery))]
 
-        half = measured(options.calibration, *CALIBRATION_PEOPLE)
+        half = measured(options.calibration, CALIBRATION_PEOPLE[role])
         found = {number: reach_of(half, tables, number, options.gallery) for number in range(len(heldout.BINS))}
         reach = rising({number: value for number, (value, _) in found.items() if value is not None})
         pairs = [pairs_of(half, tables, number, way) for number in range(len(heldout.BINS)) for way in WAYS]
@@ -411,10 +430,10 @@ def main():
         fitted[role] = (weights, reach, {number: count for number, (_, count) in found.items()})
         choices += [{"first": role[0], "second": role[1]} | row for row in chosen_on(half, tables, reach, options.gallery)]
         del half
-        other = measured(options.data, enrolled, strangers)
+        other = measured(options.data, ROLES[role])
         rows += table_rows(role, other, tables, reach, chosen, options.gallery)
         combined += combined_rows(role, other, tables, weights)
-        people, unknown = len(other[0]["prototypes"]), len(other[0]["strangers-0"])
+        people, unknown = ROLES[role]
         counted += f"{role[0]} and {role[1]}: {people} enrolled people and {unknown} strangers of LFW in galleries of {options.gallery}; whoever is not in a gallery is a stranger to it.\n"
         print(f"{role}: reach {reach}, weights {weights.round(4)}", flush=True)
     options.out.mkdir(parents=True, exist_ok=True)

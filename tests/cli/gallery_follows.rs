@@ -52,6 +52,8 @@ fn a_running_daemon_names_whom_it_cannot_match_and_follows_the_re_embedding() {
     daemon.wait_ready();
     assert_eq!(daemon.get("/v1/gallery")["people-in-force"], 0);
     let log = daemon.log();
+    assert!(log.contains("second network: NONE"), "confirming without a second network is said: {log}");
+    assert!(site.done(&["status"]).contains("second       NONE"));
     assert!(log.contains("2 people come from another network") && log.contains("gallery re-embed"), "{log}");
     let told = site.done(&["gallery", "re-embed"]);
     assert!(told.contains("eileen: 2 templates made") && told.contains("obama: 3 templates made"), "{told}");

@@ -59,12 +59,7 @@ impl Proven {
         let calibration = places.choose()?;
         let eyes = (0..vision_workers(settings)).map(|_| loaded.eyes()).collect::<Result<Vec<_>, _>>()?;
         let second = loaded.second()?;
-        if second.is_none() {
-            tracing::warn!(
-                "second network: NONE ([models] second = \"none\"): disjoint frames of one network alone turn a candidate \
-                 into a machine-confirmed alert"
-            );
-        }
+        loaded.networks().second_warning().iter().for_each(|said| tracing::warn!("{said}"));
         let mut store = site::open_store(settings)?;
         let lock = InstanceLock::acquire(&settings.daemon.state_dir).map_err(Failure::no)?;
         begin_run(&mut store, started)?;
