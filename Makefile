@@ -56,7 +56,7 @@ quality: setup ## false identification and recognition on held-out people, by fa
 	nice $(python) models/calibrate/quality.py --data $(SEKISHO_SHARED)/data/test-lfw.tar --models .sekisho/models --out models/quality
 
 .PHONY: second
-second: setup ## what the second network's agreement removes and costs, on held-out people (two hours the first time; needs the shared data)
+second: setup ## what the second network's agreement removes and costs, on held-out people (an hour and more the first time; needs the shared data)
 	nice $(python) models/calibrate/second.py --calibration $(SEKISHO_SHARED)/data/calibration-celeba.tar \
 	    --data $(SEKISHO_SHARED)/data/test-lfw.tar --models .sekisho/models --out models/quality --pairs models/calibration/pairs.toml
 

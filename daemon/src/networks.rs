@@ -224,12 +224,10 @@ mod tests {
     }
 
     #[test]
-    fn both_shipped_pairs_were_measured_together() {
-        for models in ["", "embedder = \"sface-2021dec\"\n"] {
-            let calibration = chosen(models).expect("known").second_calibration().expect("usable").expect("a second one");
-            let pairing = calibration.pairing().expect("listed in pairs.toml");
-            let reach = [8.0, 12.0, 18.0, 30.0].map(|px| pairing.reach(px).expect("measured"));
-            assert!(reach.is_sorted() && reach[0] >= 0.0, "{reach:?}");
-        }
+    fn the_default_pair_was_measured_together() {
+        let calibration = chosen("").expect("known").second_calibration().expect("usable").expect("a second one");
+        let pairing = calibration.pairing().expect("listed in pairs.toml");
+        let reach = [8.0, 12.0, 18.0, 30.0].map(|px| pairing.reach(px).expect("measured"));
+        assert!(reach.is_sorted() && reach[0] >= 0.0, "{reach:?}");
     }
 }
