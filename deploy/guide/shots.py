@@ -108,7 +108,7 @@ def take(page, name):
     path = OUT / f"{name}.png"
     # Focus rings and tips belong to whoever works, not to a picture.
     page.value("document.activeElement?.blur()")
-    for colours in (220, 128, 64):
+    for colours in (256, 128, 64):
         page.picture(path, colours)
         if path.stat().st_size <= BYTES_MAX:
             print(f"  {path.relative_to(HERE.parents[1])}  {path.stat().st_size // 1000} kB")

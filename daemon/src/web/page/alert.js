@@ -66,6 +66,7 @@ export class AlertView {
     if (detail?.id !== this.id) return;
     const first = !this.detail;
     const ended = !first && this.detail.stage !== detail.stage;
+    const opened = !first && this.detail.blind && !detail.blind;
     this.detail = detail;
     this.nth = first ? bestOf(detail.pictures) : Math.min(this.nth, Math.max(0, detail.pictures.length - 1));
     say(this.title, detail['may-vote'] ? t('alert.asks', { person: called(detail) }) : called(detail));
@@ -79,6 +80,8 @@ export class AlertView {
     this.update();
     this.compare.layout();
     mark(this.strip, this.nth);
+    // What was blind stands first on a phone; whoever had scrolled down to vote would not see it.
+    if (opened) window.scrollTo(0, 0);
     if (ended && !detail.voted) announce(t(`stand.${detail.stage}`, { cause: '' }));
   }
 

@@ -8,12 +8,16 @@ import { join, number, span, t, term } from './words.js';
 
 const EVERY_MS = 5_000;
 
+// Nobody needs to know which tenth of a second.
+const NOW_MS = 2_000;
+
 const GOOD = ['streaming', 'ended'];
 
 /** How a camera is, in one sentence. */
 export function health(camera) {
   const age = camera['last-frame-age-ms'];
-  const since = typeof age === 'number' ? t('camera.age', { span: span(age) }) : t('camera.never');
+  const known = typeof age === 'number';
+  const since = !known ? t('camera.never') : age < NOW_MS ? t('camera.now') : t('camera.age', { span: span(age) });
   const next = typeof camera['next-attempt-ms'] === 'number' ? t('camera.next', { span: span(camera['next-attempt-ms']) }) : '';
   const key = `camera.is.${camera.state}`;
   const said = t(key, { since });

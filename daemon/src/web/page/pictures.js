@@ -180,6 +180,8 @@ function smallPhoto(detail, picture) {
     // Where its face is not known, the whole photograph as large as the picture of the camera has to do.
     const reduce = own > 0 ? picture['face-px'] / own : Math.min(picture.width / image.naturalWidth, picture.height / image.naturalHeight);
     coarsen(canvas, image, Math.max(1, Math.round(image.naturalWidth * reduce)), Math.max(1, Math.round(image.naturalHeight * reduce)));
+    // It took another width than was kept for it.
+    canvas.closest('.strip')?.querySelector('[aria-pressed="true"]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
   });
   image.src = photoPath(detail.person, photo.n);
   return h('li', { class: 'shot own' }, h('span', { class: 'native' }, canvas), h('span', { class: 'under' }, h('b', {}, t('look.photo.short'))));
