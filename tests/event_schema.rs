@@ -54,7 +54,7 @@ impl Story {
     fn policy(confirm: ConfirmBy) -> ListPolicy {
         let settings = sekisho::config::parse(Path::new("test.toml"), "").expect("valid");
         let watch = sekisho::site::policy(&settings).lists.into_iter().find(|(name, _)| name.as_str() == "watch");
-        ListPolicy { confirm, ..watch.expect("it is always there").1 }
+        ListPolicy { confirm, votes: confirm.votes(), ..watch.expect("it is always there").1 }
     }
 
     /// Raises a candidate about `person`, and confirms it by more frames when asked.
@@ -136,7 +136,7 @@ fn fields_may_be_added_anywhere() {
     let (validator, events) = (validator(), events());
     let mut event = wire::event(events.iter().find(|event| event.after.votes.len() == 3).expect("three votes"));
     event["more"] = json!(1);
-    event["after"]["second"] = json!({ "agrees": true, "cosine": 0.7, "llr": 8.0 });
+    event["after"]["third"] = json!({ "agrees": true, "cosine": 0.7, "llr": 8.0 });
     event["after"]["confirmation"]["second"] = json!({ "agrees": true });
     event["after"]["votes"][0]["reason"] = json!("same coat");
     event["before"]["quiet-until"] = json!(null);

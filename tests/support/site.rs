@@ -163,6 +163,21 @@ impl Site {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Enrols as another Unix user would through sudo, so that whoever runs the tests is not the enroller. Only root can: gives
+    /// whether it was so.
+    ///
+    /// # Panics
+    /// When it fails, with what it said.
+    #[must_use]
+    pub fn enrol_as_another(&self, args: &[&str]) -> bool {
+        let mut command = Command::new(binary());
+        command.arg("--config").arg(self.path("sekisho.toml")).args(["gallery", "enroll"]).args(args);
+        let output = command.env("SUDO_UID", "4242").env("RUST_LOG", "warn").output().expect("the program starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "gallery enroll {args:?} failed: {said}");
+        rustix::process::getuid().is_root()
+    }
+
     /// Starts the daemon; its log goes to `daemon.log`.
     ///
     /// # Panics

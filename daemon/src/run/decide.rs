@@ -179,7 +179,7 @@ impl<J: Journal> DecideLoop<J> {
                 actions
             }
             Order::SecondGallery(gallery) => {
-                tracing::info!("gallery: {} people in force with the second network", gallery.members().len());
+                tracing::debug!("gallery: the second network knows {} people", gallery.members().len());
                 self.watcher.on_second_gallery(gallery);
                 Vec::new()
             }
