@@ -204,6 +204,9 @@ impl Site {
             .arg("run")
             .env("NOTIFY_SOCKET", &notify)
             .env("RUST_LOG", "info,ort=warn")
+            // As the unit sets them: what memory is given back depends on it.
+            .env("MALLOC_ARENA_MAX", "1")
+            .env("MALLOC_TRIM_THRESHOLD_", "131072")
             .env_remove("JOURNAL_STREAM")
             .envs(environment.iter().copied())
             .stdout(Stdio::null())
