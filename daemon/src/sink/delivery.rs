@@ -6,7 +6,7 @@
 //!
 //! Taken     delivered. Whatever was held is released.
 //! Failed    this event waits, doubling; the next one is tried. Three new events in a row: hold.
-//! Refused   the same, and dead after ten such answers. Ten events in a row: hold.
+//! Refused   the same, and dead after ten such answers. Ten in a row, the last of them new: hold.
 //! Down      hold: nothing is tried before the wait is over.
 //! ```
 //!
@@ -62,6 +62,9 @@ const SWEEP_MAX: u32 = 1000;
 /// How often there is sweeping.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
+/// A receiver that keeps coming and going is not in the log more often than this.
+const SAID_EVERY: Duration = Duration::from_secs(60);
+
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -86,6 +89,11 @@ pub struct Delivery {
     refused_in_a_row: u32,
     /// Holds since the last delivery.
     holds: u32,
+    /// When the log was last told that nothing gets through, and whether it has still to be told of the end of that.
+    said: Option<Mono>,
+    owed: bool,
+    /// Tries to note outcomes that failed in a row.
+    unnoted: u32,
     held_until: Option<Mono>,
     looked: Option<Mono>,
     swept: Option<Mono>,
@@ -114,6 +122,9 @@ impl Delivery {
             failed_in_a_row: 0,
             refused_in_a_row: 0,
             holds: 0,
+            said: None,
+            owed: false,
+            unnoted: 0,
             held_until: None,
             looked: None,
             swept: None,
@@ -177,17 +188,22 @@ impl Delivery {
             (self.name.clone(), self.unsettled.clone(), self.policy, self.clock.now().wall);
         match flat(self.store.call(move |store| store.note_tried(&name, &tried, now, &policy))) {
             Ok(dead) => {
+                self.unnoted = 0;
                 self.unsettled.clear();
                 self.stirred = true;
                 self.bury(&dead);
                 true
             }
             Err(error) => {
-                tracing::warn!(
-                    "sink {}: {} deliveries could not be noted ({error}); no more are made until they are",
-                    self.name,
-                    self.unsettled.len()
-                );
+                self.unnoted = self.unnoted.saturating_add(1);
+                if self.unnoted.is_power_of_two() {
+                    tracing::warn!(
+                        "sink {}: {} deliveries could not be noted ({error}); no more are made until they are, try {}",
+                        self.name,
+                        self.unsettled.len(),
+                        self.unnoted,
+                    );
+                }
                 false
             }
         }
@@ -258,7 +274,7 @@ impl Delivery {
                 self.refused_in_a_row += 1;
                 self.note_failure(&why, SinkState::Failing);
                 let dead = self.count_refusal(&id) >= REFUSALS_MAX;
-                let row = self.refused_in_a_row >= REFUSED_IN_A_ROW;
+                let row = item.attempts == 0 && self.refused_in_a_row >= REFUSED_IN_A_ROW;
                 let held = row.then(|| self.hold(&Down::unreachable(why.clone())));
                 (if dead { Tried::Dead { why } } else { Tried::Failed { why } }, held)
             }
@@ -279,12 +295,12 @@ impl Delivery {
         (self.failed_in_a_row, self.refused_in_a_row) = (0, 0);
         self.release();
         let now = self.clock.now().wall;
-        let before = self.standing.with(|view| {
+        self.standing.with(|view| {
             view.delivered_total += 1;
             view.last_delivered_at = Some(now);
-            std::mem::replace(&mut view.state, SinkState::Ok)
+            view.state = SinkState::Ok;
         });
-        if matches!(before, SinkState::Failing | SinkState::Denied) {
+        if std::mem::take(&mut self.owed) {
             tracing::info!("sink {}: events get through again", self.name);
         }
     }
@@ -336,8 +352,10 @@ impl Delivery {
             DownCause::Denied => SinkState::Denied,
         };
         self.note_failure(&down.why, state);
-        // The first, then at every doubling.
-        if self.holds.is_power_of_two() {
+        // The first, then at every doubling; a receiver that comes and goes is spoken of once a minute.
+        let lately = self.said.is_some_and(|said| now.mono.since(said) < SAID_EVERY);
+        if self.holds.is_power_of_two() && (self.holds > 1 || !lately) {
+            (self.said, self.owed) = (Some(now.mono), true);
             let (name, why, tries, next_s) = (&self.name, &down.why, self.holds, wait.as_secs_f32());
             match down.cause {
                 DownCause::Unreachable => {
