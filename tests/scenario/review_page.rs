@@ -155,6 +155,8 @@ fn two_people_decide_by_keys_alone_and_each_page_follows_the_other_without_being
     let ito = {
         let mut page = enter(&mut browser, Device::DESK, &world, "ito");
         page.read("0 of 2 votes");
+        // By the event stream: asking again takes longer than this test waits.
+        page.see(".fresh[data-mode='live']");
         page.eval("window.sameLoad = true");
         page.id()
     };

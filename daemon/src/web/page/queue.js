@@ -149,7 +149,8 @@ export function queueView() {
   const empty = h('div', { class: 'empty' });
   const health = h('a', { class: 'health', href: '#/cameras' });
   const element = h('section', { class: 'view queue-view' },
-    h('h1', { tabindex: '-1' }, t('queue.title')), head, list.element, empty, health);
+    h('h1', { tabindex: '-1' }, t('queue.title')), head, list.element, empty, health,
+    h('p', { class: 'quiet-line' }, join(t('version', { version: state.me?.version ?? '' }), state.me?.['non-commercial'] && t('noncommercial'))));
   const update = () => {
     list.update();
     const none = state.queueKnown && state.queue.length === 0;
