@@ -71,9 +71,6 @@ export function tick() {
   }
 }
 
-/** How many elements tick; a test holds it to what is shown. */
-export const tickingCount = () => ticking.size;
-
 let announcing;
 
 /** Says something to screen readers, once, after what was said before. */

@@ -9,10 +9,10 @@ import { moment, t, term } from './words.js';
 const SIZES = [[12, 'tiny'], [20, 'hard'], [32, 'difficult'], [60, 'fair'], [Infinity, 'clear']];
 
 /** The class of a face size, a key below `size.`. */
-export const sizeClass = (px) => SIZES.find(([below]) => px < below)[1];
+const sizeClass = (px) => SIZES.find(([below]) => px < below)[1];
 
 /** The sentence about the size of the face. */
-export function sizeNote(px) {
+function sizeNote(px) {
   const kind = sizeClass(px);
   const step = SIZES.findIndex(([, name]) => name === kind);
   return h('div', { class: `size ${kind}` },

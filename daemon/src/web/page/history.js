@@ -21,7 +21,7 @@ export function forgetHistory() {
 const STAGE_ICONS = { confirmed: 'check', rejected: 'cross', 'machine-confirmed': 'clock', candidate: 'clock', expired: 'clock', withdrawn: 'info' };
 
 /** A stage as a word and a drawing. */
-export const stageMark = (stage) => h('span', { class: `stage-mark ${stage}` }, icon(STAGE_ICONS[stage] ?? 'info'), h('span', {}, term('stage', stage)));
+const stageMark = (stage) => h('span', { class: `stage-mark ${stage}` }, icon(STAGE_ICONS[stage] ?? 'info'), h('span', {}, term('stage', stage)));
 
 function row(alert) {
   const best = alert.pictures?.[bestOf(alert.pictures)];
@@ -37,7 +37,7 @@ function row(alert) {
 }
 
 /** The address of one page of the history. */
-export function historyPath(filter, before) {
+function historyPath(filter, before) {
   const query = new URLSearchParams({ limit: String(PAGE) });
   for (const name of ['stage', 'camera', 'person', 'list']) if (filter[name]) query.set(name, filter[name]);
   for (const name of ['from', 'until']) {

@@ -3,7 +3,7 @@
 
 import { picturePath, plain } from './api.js';
 import { everySecond, h, icon, say } from './dom.js';
-import { daemonNow, emit, sinceMs, state } from './state.js';
+import { daemonNow, sinceMs, state } from './state.js';
 import { join, moment, span, t, term } from './words.js';
 import { voteOn } from './votes.js';
 
@@ -132,7 +132,7 @@ export class QueueList {
 export const wanted = () => state.queue.filter((alert) => !alert.voted && !voteOn(alert.id) && plain(alert.id));
 
 /** Cameras in one line. */
-export function cameraLine() {
+function cameraLine() {
   if (!state.cameras) return '';
   const n = state.cameras.length;
   if (n === 0) return t('cameras.line.none');
@@ -173,6 +173,3 @@ export function queueView() {
     keys: { j: () => list.step(1), k: () => list.step(-1), ArrowDown: () => list.step(1), ArrowUp: () => list.step(-1) },
   };
 }
-
-/** Tells whoever draws the queue that a vote changed it. */
-export const redraw = () => emit('queue');

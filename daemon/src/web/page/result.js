@@ -10,7 +10,7 @@ import { moment, number, t, term } from './words.js';
 const TIMES_MAX = 10_000;
 
 /** Where an alert stands, in one sentence. */
-export function standing(detail) {
+function standing(detail) {
   const open = detail.stage === 'machine-confirmed';
   if (!open) return t(`stand.${detail.stage}`, { cause: term('cause', detail.cause) });
   const more = Math.max(1, detail['votes-required'] - agreeing(detail));
@@ -27,7 +27,7 @@ function agreeing(detail) {
 }
 
 /** Who voted, as people read it. */
-export function voter(reviewer) {
+function voter(reviewer) {
   const name = String(reviewer);
   if (name.startsWith('reviewer:')) return name.slice(9);
   if (name.startsWith('uid:')) return t('votes.terminal', { uid: name.slice(4) });
@@ -46,7 +46,7 @@ function votesList(detail) {
 }
 
 /** How a log likelihood ratio reads: a number, and how many times, where that can honestly be said. */
-export function evidenceWords(llr) {
+function evidenceWords(llr) {
   if (state.stale) return t('evidence.stale');
   const times = Math.exp(Math.abs(llr));
   const rounded = times >= TIMES_MAX ? TIMES_MAX : Number(times.toPrecision(times < 10 ? 1 : 2));

@@ -39,7 +39,7 @@ export const sinceMs = (iso) => daemonNow() - Date.parse(iso);
 export const mayVote = () => ['reviewer', 'admin'].includes(state.me?.role);
 
 /** Alerts the page lists at once; beyond it the number is said instead. */
-export const QUEUE_SHOWN_MAX = 500;
+const QUEUE_SHOWN_MAX = 500;
 
 /** Takes over a queue answer. Gives the alerts that were not there before. */
 export function takeQueue(answer) {

@@ -4,7 +4,7 @@ import { h, icon } from './dom.js';
 import { t, term } from './words.js';
 
 /** What is sent as a reason, by answer. `null` is an answer without a reason, `other` a person's own words. */
-export const REASONS = {
+const REASONS = {
   confirm: ['recognised', 'other', null],
   reject: ['not-the-same-person', 'too-poor-to-tell', 'picture-or-screen', 'other'],
   unsure: ['too-small', 'turned-away', 'other'],

@@ -12,7 +12,7 @@ import { Refused, alertPath, carry, get, plain, post } from './api.js';
 import { emit, state } from './state.js';
 
 /** How long a vote can be undone. */
-export const GRACE_MS = 4_000;
+const GRACE_MS = 4_000;
 
 const KEPT = 'sekisho-unsent';
 const KEPT_MAX = 20;
@@ -80,7 +80,7 @@ export function undo() {
 }
 
 /** Sends what waits in grace without waiting longer. */
-export function sendNow() {
+function sendNow() {
   for (const entry of entries.values()) if (entry.phase === 'grace') send(entry);
 }
 

@@ -49,9 +49,6 @@ export function term(group, word) {
 /** Sentences one after another: with a space between them where the language has spaces. */
 export const join = (...sentences) => sentences.filter(Boolean).join(language === 'ja' ? '' : ' ');
 
-/** Whether there are words for it. */
-export const has = (key) => words[key] !== undefined;
-
 /** A number as people write it. */
 export function number(value, digits = Number.isInteger(value) ? 0 : 1) {
   const key = `${language} ${digits}`;
