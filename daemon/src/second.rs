@@ -5,7 +5,7 @@ use sekisho_logic::embedding::Embedding;
 use sekisho_logic::face::Quality;
 use sekisho_logic::picture::FacePicture;
 use sekisho_logic::second::SecondAnswer;
-use sekisho_logic::watcher::SecondLook;
+use sekisho_logic::watcher::AlertPictures;
 use sekisho_store::Network;
 use sekisho_vision::embedder::{EmbedError, Embedder};
 use sekisho_vision::planes::aligned::Crop;
@@ -33,7 +33,7 @@ impl SecondEyes {
 
     /// What it makes of a candidate's pictures, taken as the first network takes a frame: as they are, without their mirror
     /// images, which only enrolment adds. A picture that gives no embedding is left out; when none does, it is silent.
-    pub fn answer(&mut self, look: &SecondLook) -> SecondAnswer {
+    pub fn answer(&mut self, look: &AlertPictures) -> SecondAnswer {
         let crops: Vec<(Crop, Quality)> =
             look.pictures.iter().filter_map(|picture| Some((crop(picture)?, picture.quality))).collect();
         if crops.len() < look.pictures.len() {

@@ -10,7 +10,7 @@ use sekisho_logic::id::{CameraId, PersonId};
 use sekisho_logic::picture::{FacePicture, RgbPatch};
 use sekisho_logic::record::{AlertId, AlertRecord};
 use sekisho_logic::time::{Clock, Mono, WallMs};
-use sekisho_logic::watcher::SecondLook;
+use sekisho_logic::watcher::AlertPictures;
 use sekisho_store::{
     AlertFilter, Append, DbKey, DiskLevel, IfMissing, NewEvidence, StorageState, Store, StoreHandle, StoreThread,
     WorkerSettings,
@@ -321,7 +321,7 @@ fn bench(place: &Path) -> Bench {
 }
 
 /// An alert's five pictures, `side` pixels wide and high, of noise, so that they take as much room as they say.
-fn look(alert: &str, side: u32) -> Box<SecondLook> {
+fn look(alert: &str, side: u32) -> Box<AlertPictures> {
     let picture = |at: u64| {
         let mut dice = Dice::new(at);
         let mut patch = |side: u32| {
@@ -342,7 +342,11 @@ fn look(alert: &str, side: u32) -> Box<SecondLook> {
         Arc::new(FacePicture { stamp, quality, aligned: patch(112), native: patch(side) })
     };
     let pictures = (1..=5).map(picture).collect();
-    Box::new(SecondLook { alert: AlertId(alert.into()), camera: CameraId::try_new("gate").expect("a name"), pictures })
+    Box::new(AlertPictures {
+        alert: AlertId(alert.into()),
+        camera: CameraId::try_new("gate").expect("a name"),
+        pictures,
+    })
 }
 
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {

@@ -277,7 +277,7 @@ impl AlertMachine {
     }
 
     /// Disjoint later frames agreed, and the second network is to be asked: the evidence is kept until it has answered.
-    /// Gives the alert, and whether anything is still to be asked: `None` when there is no such candidate.
+    /// Gives the alert to ask about; `None` when there is no such candidate.
     pub fn await_second(
         &mut self,
         now: Now,

@@ -113,7 +113,7 @@ impl Suspensions {
                 new.push(one);
             }
         }
-        if self.charts.len() > CHARTS_MAX {
+        while self.charts.len() > CHARTS_MAX {
             let oldest = self.charts.iter().min_by_key(|(_, chart)| chart.touched).map(|(subject, _)| subject.clone());
             oldest.and_then(|subject| self.charts.remove(&subject));
         }
@@ -179,6 +179,20 @@ mod tests {
         for nth in 0..200 {
             assert!(all.decided(WallMs(5), &ann, &gate, nth % 6 == 0, 0.2).is_empty(), "decision {nth}");
         }
+    }
+
+    #[test]
+    fn charts_of_ever_new_people_and_cameras_stay_bounded() {
+        let mut all = Suspensions::default();
+        for nth in 0..CHARTS_MAX {
+            let person = PersonId::try_new(&format!("p-{nth}")).expect("name");
+            let camera = CameraId::try_new(&format!("c-{}", nth.min(CHARTS_MAX / 2 + 40))).expect("name");
+            all.decided(WallMs(5), &person, &camera, false, 0.2);
+            if nth > CHARTS_MAX / 2 + 40 {
+                break;
+            }
+        }
+        assert_eq!(all.charts.len(), CHARTS_MAX);
     }
 
     #[test]

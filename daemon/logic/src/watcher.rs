@@ -56,16 +56,16 @@ pub enum Action {
     /// A candidate was raised this long after the first usable face of its track.
     CandidateDelay(CameraId, Duration),
     /// Show these pictures to the second network and come back with [`Watcher::on_second`].
-    AskSecond(Box<SecondLook>),
+    AskSecond(Box<AlertPictures>),
     /// Keep these pictures with the alert, for the people who review it.
-    Evidence(Box<SecondLook>),
+    Evidence(Box<AlertPictures>),
     /// People rejected too many alerts of a person or a camera: note it and tell somebody.
     Suspended(Suspension),
 }
 
 /// Pictures that belong to an open alert.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SecondLook {
+pub struct AlertPictures {
     /// Which alert.
     pub alert: AlertId,
     /// Where.
@@ -297,7 +297,6 @@ impl Watcher {
         out: &mut Vec<Action>,
     ) -> Fate {
         let bench = Bench { gallery: &self.gallery, calibration: &self.calibration, policy: &self.policy };
-        let lists = self.policy.lists_now(&key.0, now.wall);
         let Some(track) = self.tracks.get_mut(key) else { return Fate::Settled };
         let stamp = track.last;
         track.first_usable.get_or_insert(stamp.mono);
@@ -309,6 +308,7 @@ impl Watcher {
         if offered != Offered::Used || !due(&self.policy.looks, &mut track.looks_done, track.primary.used()) {
             return fate;
         }
+        let lists = self.policy.lists_now(&key.0, now.wall);
         let judged = bench.judge(&track.primary, &lists, self.policy.looks.len());
         note_look(&mut track.told, LookAt::Candidate, stamp, &track.primary, &judged);
         track.last_judgement = Some(judged.outcome.clone());
@@ -358,7 +358,6 @@ impl Watcher {
         out: &mut Vec<Action>,
     ) -> Fate {
         let bench = Bench { gallery: &self.gallery, calibration: &self.calibration, policy: &self.policy };
-        let lists = self.policy.lists_now(&key.0, now.wall);
         let Some(track) = self.tracks.get_mut(key) else { return Fate::Settled };
         let stamp = track.last;
         let Some(accused) = track.accused.as_mut().filter(|accused| !accused.settled) else { return Fate::Settled };
@@ -377,6 +376,7 @@ impl Watcher {
         {
             return fate;
         }
+        let lists = self.policy.lists_now(&key.0, now.wall);
         let judged = bench.judge(&accused.secondary, &lists, self.policy.confirm_looks.len());
         note_look(&mut track.told, LookAt::Confirmation, stamp, &accused.secondary, &judged);
         let member = Member { person: accused.person.clone(), list: accused.list.clone() };

@@ -72,8 +72,8 @@ pub(super) struct World {
     pub(super) last_record: Option<AlertRecord>,
     verdicts: Vec<TrackVerdict>,
     delays: Vec<Duration>,
-    pub(super) asked: Vec<SecondLook>,
-    pub(super) evidence: Vec<SecondLook>,
+    pub(super) asked: Vec<AlertPictures>,
+    pub(super) evidence: Vec<AlertPictures>,
     pub(super) suspended: Vec<Suspension>,
 }
 

@@ -18,7 +18,7 @@ use sekisho_logic::policy::{CameraPolicy, Mode, Policy};
 use sekisho_logic::record::Stage;
 use sekisho_logic::second::{SecondAnswer, SecondNetwork};
 use sekisho_logic::time::{Mono, Now, WallMs};
-use sekisho_logic::watcher::{Action, SecondLook, Watcher};
+use sekisho_logic::watcher::{Action, AlertPictures, Watcher};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -323,7 +323,7 @@ impl Shown {
         Some(Arc::new(FacePicture { stamp, quality: frame.quality, aligned: dot.clone(), native: dot }))
     }
 
-    fn answer(&self, look: &SecondLook) -> SecondAnswer {
+    fn answer(&self, look: &AlertPictures) -> SecondAnswer {
         let places = look.pictures.iter().filter_map(|picture| usize::try_from(picture.stamp.sequence).ok());
         SecondAnswer::Embeddings(places.filter_map(|at| self.0.get(at).cloned()).collect())
     }

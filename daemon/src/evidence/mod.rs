@@ -1,7 +1,7 @@
 //! What the people who review an alert are shown, and for how long it is kept.
 //!
 //! ```text
-//! decide --SecondLook, only with an alert--> [queue] -> recorder: PNG -> store (short expiry)
+//! decide --AlertPictures, only with an alert--> [queue] -> recorder: PNG -> store (short expiry)
 //!                                                          \--every ten minutes--> expiry by the alert's stage -> erase
 //! enrolled photograph (store) -> portrait -> whoever reviews
 //! ```

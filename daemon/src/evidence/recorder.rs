@@ -13,7 +13,7 @@ use image::{ExtendedColorType, ImageEncoder as _};
 use sekisho_logic::picture::{FacePicture, RgbPatch};
 use sekisho_logic::record::AlertId;
 use sekisho_logic::time::{Clock, Mono, Now, WallMs};
-use sekisho_logic::watcher::SecondLook;
+use sekisho_logic::watcher::AlertPictures;
 use sekisho_store::{DiskLevel, EvidenceKeep, NewEvidence, StorageState, Store, StoreError, StoreHandle};
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -41,20 +41,20 @@ const FORGET_MAX: u32 = 64;
 /// Where the deciding loop leaves pictures.
 #[derive(Debug)]
 pub struct PictureQueue {
-    looks: SyncSender<Box<SecondLook>>,
+    looks: SyncSender<Box<AlertPictures>>,
     board: Arc<Board>,
 }
 
 /// A queue and its other end.
 #[must_use]
-pub fn queue(board: &Arc<Board>) -> (PictureQueue, Receiver<Box<SecondLook>>) {
+pub fn queue(board: &Arc<Board>) -> (PictureQueue, Receiver<Box<AlertPictures>>) {
     let (looks, taken) = sync_channel(LOOKS_MAX);
     (PictureQueue { looks, board: Arc::clone(board) }, taken)
 }
 
 impl PictureQueue {
     /// Leaves the pictures of an alert; never waits. When there is no room they are dropped and counted.
-    pub fn put(&self, look: Box<SecondLook>) {
+    pub fn put(&self, look: Box<AlertPictures>) {
         match self.looks.try_send(look) {
             Ok(()) => {}
             Err(TrySendError::Full(look) | TrySendError::Disconnected(look)) => {
@@ -67,7 +67,7 @@ impl PictureQueue {
 /// What the thread works with.
 pub struct Recorder {
     /// What the deciding loop leaves.
-    pub looks: Receiver<Box<SecondLook>>,
+    pub looks: Receiver<Box<AlertPictures>>,
     /// The store.
     pub store: StoreHandle,
     /// The time.
@@ -122,7 +122,7 @@ impl Recorder {
         self.settings.read().unwrap_or_else(PoisonError::into_inner).evidence.clone()
     }
 
-    fn take(&self, memory: &mut Memory, look: &SecondLook, settings: &EvidenceSettings, at: Mono) {
+    fn take(&self, memory: &mut Memory, look: &AlertPictures, settings: &EvidenceSettings, at: Mono) {
         match settings.pictures {
             Pictures::None => return,
             Pictures::Faces => {}

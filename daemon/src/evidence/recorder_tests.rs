@@ -72,8 +72,12 @@ fn picture(taken: i64, inter_eye_px: f32) -> Arc<FacePicture> {
     })
 }
 
-fn look(alert: &str, pictures: Vec<Arc<FacePicture>>) -> Box<SecondLook> {
-    Box::new(SecondLook { alert: AlertId(alert.into()), camera: CameraId::try_new("gate").expect("a name"), pictures })
+fn look(alert: &str, pictures: Vec<Arc<FacePicture>>) -> Box<AlertPictures> {
+    Box::new(AlertPictures {
+        alert: AlertId(alert.into()),
+        camera: CameraId::try_new("gate").expect("a name"),
+        pictures,
+    })
 }
 
 #[test]

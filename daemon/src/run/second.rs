@@ -1,7 +1,7 @@
 //! The thread of the second network: shown a candidate's best pictures, it answers the deciding loop.
 //!
 //! ```text
-//! decide --SecondLook, bounded queue--> second --SecondAnswer--> decide
+//! decide --AlertPictures, bounded queue--> second --SecondAnswer--> decide
 //! ```
 //!
 //! Nobody waits for it. What it has no time for, and what it cannot run, is answered as silence: the question stays open, and
@@ -14,7 +14,7 @@ use crate::second::SecondEyes;
 use crate::status::board::Board;
 use sekisho_logic::second::SecondAnswer;
 use sekisho_logic::time::Clock;
-use sekisho_logic::watcher::SecondLook;
+use sekisho_logic::watcher::AlertPictures;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
@@ -28,18 +28,18 @@ const IDLE: Duration = Duration::from_millis(250);
 
 /// Where the deciding loop puts its questions; not connected without a second network.
 #[derive(Clone, Debug, Default)]
-pub struct SecondQueue(Option<SyncSender<Box<SecondLook>>>);
+pub struct SecondQueue(Option<SyncSender<Box<AlertPictures>>>);
 
 impl SecondQueue {
     /// A queue and the end that is worked off.
     #[must_use]
-    pub fn bounded() -> (Self, Receiver<Box<SecondLook>>) {
+    pub fn bounded() -> (Self, Receiver<Box<AlertPictures>>) {
         let (asked, asks) = sync_channel(ASKED_MAX);
         (Self(Some(asked)), asks)
     }
 
     /// Hands a question on without waiting; gives the answer at once when that is not possible.
-    pub fn ask(&self, look: Box<SecondLook>) -> Option<SecondAnswer> {
+    pub fn ask(&self, look: Box<AlertPictures>) -> Option<SecondAnswer> {
         let Some(asked) = &self.0 else { return Some(SecondAnswer::Silent("there is no second network".into())) };
         match asked.try_send(look) {
             Ok(()) => None,
@@ -56,7 +56,7 @@ pub struct SecondWorker {
     /// Its network.
     pub eyes: SecondEyes,
     /// What it is asked.
-    pub asks: Receiver<Box<SecondLook>>,
+    pub asks: Receiver<Box<AlertPictures>>,
     /// Where answers go.
     pub orders: SyncSender<Order>,
     /// The time.
@@ -102,9 +102,9 @@ mod tests {
     use sekisho_logic::id::CameraId;
     use sekisho_logic::record::AlertId;
 
-    fn look(at: usize) -> Box<SecondLook> {
+    fn look(at: usize) -> Box<AlertPictures> {
         let camera = CameraId::try_new("gate").expect("a name");
-        Box::new(SecondLook { alert: AlertId(at.to_string()), camera, pictures: Vec::new() })
+        Box::new(AlertPictures { alert: AlertId(at.to_string()), camera, pictures: Vec::new() })
     }
 
     #[test]

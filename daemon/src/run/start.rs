@@ -25,7 +25,7 @@ use sekisho_logic::record::AlertRecord;
 use sekisho_logic::second::SecondNetwork;
 use sekisho_logic::suspension::Suspension;
 use sekisho_logic::time::{Clock, Now};
-use sekisho_logic::watcher::{SecondLook, Watcher};
+use sekisho_logic::watcher::{AlertPictures, Watcher};
 use sekisho_store::{InstanceLock, LastRun, Network, OpenAlert, RunInfo, Store, StoreHandle};
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -162,7 +162,7 @@ impl Shared<'_> {
     /// Starts keeping the pictures of alerts. The thread ends with the deciding loop, which holds the other end.
     pub(super) fn recorder(
         &self,
-        looks: Receiver<Box<SecondLook>>,
+        looks: Receiver<Box<AlertPictures>>,
         settings: &Arc<RwLock<Settings>>,
     ) -> Result<JoinHandle<()>, Failure> {
         let recorder = Recorder {
@@ -212,7 +212,7 @@ impl Shared<'_> {
     }
 
     /// Starts the second network's thread.
-    fn second(&self, eyes: SecondEyes, asks: Receiver<Box<SecondLook>>) -> Result<JoinHandle<()>, Failure> {
+    fn second(&self, eyes: SecondEyes, asks: Receiver<Box<AlertPictures>>) -> Result<JoinHandle<()>, Failure> {
         let worker = SecondWorker {
             eyes,
             asks,

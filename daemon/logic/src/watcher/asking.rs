@@ -1,9 +1,10 @@
 //! From a track's evidence to the alert machine, with the second network between them.
 
 use super::track::{BestPictures, Key};
-use super::{Action, SecondLook, Watcher, journal};
+use super::{Action, AlertPictures, Watcher, journal};
 use crate::alert::{CandidateTiming, Sighting};
 use crate::gallery::{Gallery, Member};
+use crate::outcome::{Outcome, Undecidable};
 use crate::picture::FacePicture;
 use crate::policy::Mode;
 use crate::record::{AlertId, EvidenceRecord, Stage};
@@ -21,21 +22,26 @@ impl Watcher {
             counts.late += 1;
             return Vec::new();
         };
-        let lists = self.policy.lists_of(&record.camera);
-        let said = second.judge(answer, &record.person, lists, evidence.llr, &self.policy.second);
+        let lists = self.policy.lists_now(&record.camera, now.wall);
+        let said = second.judge(answer, &record.person, &lists, evidence.llr, &self.policy.second);
         match (answer, &said) {
             (SecondAnswer::Silent(_), _) => counts.silent += 1,
             (_, SecondSaid::Agrees(_)) => counts.agreed += 1,
             (_, SecondSaid::Against(_)) => counts.against += 1,
             (_, SecondSaid::Open(_)) => counts.open += 1,
         }
-        let key = (record.camera.clone(), record.track);
+        let (camera, person) = (record.camera.clone(), record.person.clone());
         let Some(policy) = self.policy.list_at(&record.list, &record.camera) else { return Vec::new() };
         let events = self.alerts.second(now, alert, policy, said);
-        if !events.is_empty()
-            && let Some(accused) = self.tracks.get_mut(&key).and_then(|track| track.accused.as_mut())
-        {
+        let withdrawn = events.last().is_some_and(|event| event.after.stage == Stage::Withdrawn);
+        // The alert may rest on several tracks of the person; none of them is asked about again.
+        let tracks = self.tracks.iter_mut().filter(|((at, _), _)| !events.is_empty() && *at == camera);
+        for track in tracks.map(|(_, track)| track) {
+            let Some(accused) = track.accused.as_mut().filter(|accused| accused.person == person) else { continue };
             accused.settled = true;
+            if withdrawn {
+                track.last_judgement = Some(Outcome::NotDecidable(Undecidable::Ambiguous));
+            }
         }
         journal(events)
     }
@@ -124,14 +130,14 @@ impl Watcher {
             return Vec::new();
         }
         self.second_counts.asked += 1;
-        let look = SecondLook { alert: alert.clone(), camera: key.0.clone(), pictures };
+        let look = AlertPictures { alert: alert.clone(), camera: key.0.clone(), pictures };
         self.evidence(&alert, key).into_iter().chain([Action::AskSecond(Box::new(look))]).collect()
     }
 
     /// The track's best pictures, for the people who review the alert.
     fn evidence(&self, alert: &AlertId, key: &Key) -> Option<Action> {
         let pictures = self.pictures(key);
-        let look = SecondLook { alert: alert.clone(), camera: key.0.clone(), pictures };
+        let look = AlertPictures { alert: alert.clone(), camera: key.0.clone(), pictures };
         (!look.pictures.is_empty()).then(|| Action::Evidence(Box::new(look)))
     }
 

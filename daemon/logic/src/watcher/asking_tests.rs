@@ -45,6 +45,9 @@ fn a_second_network_that_sees_somebody_else_withdraws_the_candidate() {
     world.show("gate", 1, &Ok(like("ann", 0.6)), 1_800).expect(&[(Stage::Candidate, "ann")]);
     world.answers("bob", 0.6).expect(&[(Stage::Withdrawn, "ann")]);
     assert_eq!(world.last_record.as_ref().map(|record| record.cause), Some(Cause::SecondDisagrees));
+    world.show("gate", 1, &Ok(like("ann", 0.6)), 9_000).wait(6_000).expect(&[]);
+    assert!(world.asked.is_empty(), "not asked about again");
+    assert_eq!(world.verdict(), &Outcome::NotDecidable(Undecidable::Ambiguous), "the track is nobody's");
 }
 
 #[test]
