@@ -3,17 +3,20 @@
 //! Row `n` holds `hash = SHA-256("sekisho-audit-1" 0x00, prev_hash, seq, wall, actor, action, subject, detail)`, numbers as
 //! eight bytes big-endian, each text as its length in eight bytes followed by its bytes, an absent subject as the length
 //! 2^64 - 1. `prev_hash` is the hash of row `n - 1`. The last row's number and hash are kept apart as well, so that a cut-off
-//! end shows. Somebody who can write the encrypted file could recompute the whole chain; what stands against that is the
-//! head being told to others, which [`Store::audit_head`] is for.
+//! end shows. Somebody who can write the encrypted file could recompute the whole chain; against that stand the signed
+//! checkpoints (`checkpoint.rs`), copies of them elsewhere, and the rows' hashes that receivers of alerts were told.
+//! `audit_verify.rs` holds a trail against all of that.
 
+use crate::actions;
 use crate::error::{Fault, StoreError};
 use crate::open::Store;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use sekisho_logic::id::PersonId;
 use sekisho_logic::time::WallMs;
 use sha2::{Digest, Sha256};
 
 const DOMAIN: &[u8] = b"sekisho-audit-1\0";
-type Hash = [u8; 32];
+pub(crate) type Hash = [u8; 32];
 
 /// One row of the trail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,43 +37,23 @@ pub struct AuditEntry {
     pub hash: String,
 }
 
-/// What verification found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditReport {
-    /// Rows looked at.
-    pub rows: u64,
-    /// Whether the chain holds.
-    pub verdict: AuditVerdict,
-}
-
-/// Whether the chain holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AuditVerdict {
-    /// From the first row to the head.
-    Intact {
-        /// Hash of the last row, in hex.
-        head: String,
-    },
-    /// Something was changed.
-    Broken {
-        /// The first row that does not fit.
-        seq: i64,
-        /// In which way.
-        how: Break,
-    },
-}
-
-/// How a chain can be broken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Break {
-    /// The row is not there, or another stands in its place.
-    Missing,
-    /// The row's content does not give its hash.
-    Edited,
-    /// The row does not continue the one before.
-    Unlinked,
-    /// The trail ends before (or after) the row noted as its last.
-    Truncated,
+/// Which rows; every condition that is set must hold.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    /// Written at this time or later.
+    pub since: Option<WallMs>,
+    /// Written before this time.
+    pub until: Option<WallMs>,
+    /// By this actor.
+    pub actor: Option<String>,
+    /// This action.
+    pub action: Option<String>,
+    /// About this subject.
+    pub subject: Option<String>,
+    /// Before this row.
+    pub before: Option<i64>,
+    /// About this person or an alert about them.
+    pub person: Option<PersonId>,
 }
 
 /// What is written; the store adds number and hashes.
@@ -84,6 +67,16 @@ pub(crate) struct Entry<'a> {
 
 /// Adds a row within the transaction of what it tells about.
 pub(crate) fn record(transaction: &Transaction<'_>, entry: &Entry<'_>) -> Result<(), Fault> {
+    record_at(transaction, entry).map(|_| ())
+}
+
+/// The same; gives the row's number.
+pub(crate) fn record_at(transaction: &Transaction<'_>, entry: &Entry<'_>) -> Result<i64, Fault> {
+    debug_assert!(
+        actions::known(entry.action),
+        "audit action {:?} is not in daemon/store/src/actions.rs",
+        entry.action
+    );
     let (last, prev): (i64, Hash) = transaction
         .prepare_cached("SELECT seq, hash FROM audit_head WHERE id = 1")?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -99,10 +92,18 @@ pub(crate) fn record(transaction: &Transaction<'_>, entry: &Entry<'_>) -> Result
     transaction
         .prepare_cached("UPDATE audit_head SET seq = ?1, hash = ?2 WHERE id = 1")?
         .execute(params![seq, hash])?;
-    Ok(())
+    Ok(seq)
 }
 
-fn chain(prev: &Hash, seq: i64, wall: WallMs, actor: &str, action: &str, subject: Option<&str>, detail: &str) -> Hash {
+pub(crate) fn chain(
+    prev: &Hash,
+    seq: i64,
+    wall: WallMs,
+    actor: &str,
+    action: &str,
+    subject: Option<&str>,
+    detail: &str,
+) -> Hash {
     let mut hasher = Sha256::new();
     hasher.update(DOMAIN);
     hasher.update(prev);
@@ -120,13 +121,14 @@ fn chain(prev: &Hash, seq: i64, wall: WallMs, actor: &str, action: &str, subject
     hasher.finalize().into()
 }
 
-struct Stored {
-    entry: AuditEntry,
-    prev: Hash,
-    hash: Hash,
+/// A row as it lies there.
+pub(crate) struct Stored {
+    pub(crate) entry: AuditEntry,
+    pub(crate) prev: Hash,
+    pub(crate) hash: Hash,
 }
 
-fn stored(row: &Row<'_>) -> Result<Stored, rusqlite::Error> {
+pub(crate) fn stored(row: &Row<'_>) -> Result<Stored, rusqlite::Error> {
     let hash: Hash = row.get(7)?;
     Ok(Stored {
         entry: AuditEntry {
@@ -143,7 +145,7 @@ fn stored(row: &Row<'_>) -> Result<Stored, rusqlite::Error> {
     })
 }
 
-const COLUMNS: &str = "seq, wall_ms, actor, action, subject, detail, prev_hash, hash";
+pub(crate) const COLUMNS: &str = "seq, wall_ms, actor, action, subject, detail, prev_hash, hash";
 
 impl Store {
     /// Writes a row about something that changed nothing else in the store (a log-in, a configuration, a model load).
@@ -185,117 +187,80 @@ impl Store {
         })
     }
 
-    /// Recomputes the whole chain.
+    /// The latest rows that match, at most `limit`, oldest first.
     ///
     /// # Errors
-    /// [`StoreError`] when the trail could not be read; a broken chain is a verdict, not an error.
-    pub fn audit_verify(&mut self) -> Result<AuditReport, StoreError> {
-        self.read(verify)
+    /// [`StoreError`].
+    pub fn audit_find(&mut self, filter: &AuditFilter, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
+        self.read(|connection| {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM audit
+                 WHERE wall_ms >= ?1 AND wall_ms < ?2 AND (?3 IS NULL OR actor = ?3) AND (?4 IS NULL OR action = ?4)
+                   AND (?5 IS NULL OR subject = ?5) AND (?6 IS NULL OR seq < ?6)
+                   AND (?7 IS NULL OR subject = ?7 OR subject IN (SELECT id FROM alerts WHERE person = ?7)
+                        OR json_extract(detail, '$.person') = ?7)
+                 ORDER BY seq DESC LIMIT ?8"
+            );
+            let mut statement = connection.prepare_cached(&sql)?;
+            let values = params![
+                filter.since.map_or(i64::MIN, |since| since.0),
+                filter.until.map_or(i64::MAX, |until| until.0),
+                filter.actor,
+                filter.action,
+                filter.subject,
+                filter.before,
+                filter.person.as_ref().map(PersonId::as_str),
+                limit,
+            ];
+            let rows = statement.query_map(values, |row| stored(row).map(|stored| stored.entry))?;
+            let mut found: Vec<_> = rows.collect::<Result<_, _>>()?;
+            found.reverse();
+            Ok(found)
+        })
     }
 }
 
-fn head(connection: &Connection) -> Result<(i64, Hash), Fault> {
+pub(crate) fn head(connection: &Connection) -> Result<(i64, Hash), Fault> {
     let head = connection
         .query_row("SELECT seq, hash FROM audit_head WHERE id = 1", [], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     Ok(head.unwrap_or((0, [0; 32])))
 }
 
-fn verify(connection: &Connection) -> Result<AuditReport, Fault> {
-    let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM audit ORDER BY seq"))?;
-    let mut rows = statement.query([])?;
-    let (mut seq, mut prev, mut count) = (0_i64, [0_u8; 32], 0_u64);
-    while let Some(row) = rows.next()? {
-        let found = stored(row)?;
-        let (entry, expected) = (&found.entry, seq + 1);
-        count += 1;
-        let again = chain(
-            &found.prev,
-            entry.seq,
-            entry.wall,
-            &entry.actor,
-            &entry.action,
-            entry.subject.as_deref(),
-            &entry.detail,
-        );
-        let broken = if entry.seq != expected {
-            Some(Break::Missing)
-        } else if again != found.hash {
-            Some(Break::Edited)
-        } else if found.prev != prev {
-            Some(Break::Unlinked)
-        } else {
-            None
-        };
-        if let Some(how) = broken {
-            return Ok(AuditReport { rows: count, verdict: AuditVerdict::Broken { seq: expected, how } });
-        }
-        (seq, prev) = (entry.seq, found.hash);
-    }
-    let verdict = if head(connection)? == (seq, prev) {
-        AuditVerdict::Intact { head: hex::encode(prev) }
-    } else {
-        AuditVerdict::Broken { seq: seq + 1, how: Break::Truncated }
-    };
-    Ok(AuditReport { rows: count, verdict })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Bench;
+    use crate::testing::{Bench, story};
 
     fn trail() -> Bench {
         let mut bench = Bench::new();
         for n in 0..6 {
             let subject = (n % 2 == 0).then_some("ann-1");
-            bench.store.audit(WallMs(n), "uid:7", "config", subject, serde_json::json!({"n": n})).expect("written");
+            bench.store.audit(WallMs(n), "uid:7", "test", subject, serde_json::json!({"n": n})).expect("written");
         }
         bench
     }
 
-    fn verdict_after(tampering: &str) -> AuditVerdict {
-        let mut bench = trail();
-        let triggers = "DROP TRIGGER audit_no_update; DROP TRIGGER audit_no_delete;";
-        bench.store.read(|c| Ok(c.execute_batch(&format!("{triggers}{tampering}"))?)).expect("tampered");
-        bench.store.audit_verify().expect("verified").verdict
-    }
-
     #[test]
-    fn an_untouched_trail_verifies_and_pages() {
+    fn the_trail_pages_and_is_found_by_who_what_when_and_about_whom() {
         let mut bench = trail();
-        let report = bench.store.audit_verify().expect("verified");
-        let (seq, head) = bench.store.audit_head().expect("head");
-        assert_eq!((report.rows, seq), (6, 6));
-        assert_eq!(report.verdict, AuditVerdict::Intact { head });
         let page = bench.store.audit_entries(4, 10).expect("page");
         assert_eq!(page.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [5, 6]);
-    }
-
-    #[test]
-    fn every_edited_column_shows_at_its_row() {
-        for column in
-            ["wall_ms = 99", "actor = 'uid:8'", "action = 'x'", "subject = 'bob-1'", "subject = NULL", "detail = '{}'"]
-        {
-            let verdict = verdict_after(&format!("UPDATE audit SET {column} WHERE seq = 3;"));
-            assert_eq!(verdict, AuditVerdict::Broken { seq: 3, how: Break::Edited }, "{column}");
-        }
-    }
-
-    #[test]
-    fn deletion_reordering_and_truncation_show() {
-        let broken = |seq, how| AuditVerdict::Broken { seq, how };
-        assert_eq!(verdict_after("DELETE FROM audit WHERE seq = 1;"), broken(1, Break::Missing));
-        assert_eq!(verdict_after("DELETE FROM audit WHERE seq = 4;"), broken(4, Break::Missing));
-        assert_eq!(verdict_after("DELETE FROM audit WHERE seq >= 5;"), broken(5, Break::Truncated));
-        assert_eq!(verdict_after("DELETE FROM audit;"), broken(1, Break::Truncated));
-        let close_the_gap = "DELETE FROM audit WHERE seq = 4; UPDATE audit SET seq = seq - 1 WHERE seq > 4;";
-        assert_eq!(verdict_after(close_the_gap), broken(4, Break::Edited));
-        let swap = "UPDATE audit SET seq = 100 WHERE seq = 2; UPDATE audit SET seq = 2 WHERE seq = 3;
-                    UPDATE audit SET seq = 3 WHERE seq = 100;";
-        assert_eq!(verdict_after(swap), broken(2, Break::Edited));
-        let relink = "UPDATE audit SET prev_hash = zeroblob(32) WHERE seq = 3;";
-        assert_eq!(verdict_after(relink), broken(3, Break::Edited));
+        let mut find = |filter: AuditFilter, limit| {
+            let found = bench.store.audit_find(&filter, limit).expect("found");
+            found.iter().map(|entry| entry.seq).collect::<Vec<_>>()
+        };
+        let any = AuditFilter::default;
+        assert_eq!(find(any(), 2), [5, 6], "the latest, oldest first");
+        assert_eq!(find(AuditFilter { before: Some(5), ..any() }, 2), [3, 4]);
+        assert_eq!(find(AuditFilter { subject: Some("ann-1".into()), ..any() }, 9), [1, 3, 5]);
+        assert_eq!(find(AuditFilter { since: Some(WallMs(2)), until: Some(WallMs(4)), ..any() }, 9), [3, 4]);
+        assert_eq!(find(AuditFilter { actor: Some("uid:8".into()), ..any() }, 9), Vec::<i64>::new());
+        assert_eq!(find(AuditFilter { action: Some("test".into()), ..any() }, 9).len(), 6);
+        bench.store.append(&story("a-1")[0], &[], "daemon").expect("journalled");
+        let person = Some(crate::testing::person("ann-1"));
+        let about = bench.store.audit_find(&AuditFilter { person, ..any() }, 9).expect("found");
+        assert_eq!(about.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [1, 3, 5, 7], "and their alerts");
     }
 
     #[test]
@@ -309,6 +274,6 @@ mod tests {
             let error = bench.store.read(|c| Ok(c.execute_batch(sql)?)).expect_err(sql).to_string();
             assert!(error.contains("append-only"), "{sql}: {error}");
         }
-        assert!(matches!(bench.store.audit_verify().expect("verified").verdict, AuditVerdict::Intact { .. }));
+        assert!(matches!(bench.store.audit_verify().expect("verified").verdict, crate::AuditVerdict::Intact { .. }));
     }
 }

@@ -1,7 +1,9 @@
 //! The words of enrolment: people, their grounds, their photos and templates.
 
 use sekisho_logic::embedding::Embedding;
+use sekisho_logic::grounds::{GroundsDraft, NewGrounds};
 use sekisho_logic::id::{ListId, PersonId};
+use sekisho_logic::lawful::LegalBasis;
 use sekisho_logic::time::WallMs;
 
 /// What to do when the person is enrolled already.
@@ -46,7 +48,7 @@ impl PersonStatus {
     }
 }
 
-/// On which grounds a person is enrolled.
+/// On which grounds a person is enrolled, as the store has it: rows from before grounds were asked for lack them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grounds {
     /// What the person is matched for.
@@ -63,6 +65,45 @@ pub struct Grounds {
     pub expires: Option<WallMs>,
 }
 
+impl Grounds {
+    /// Whether all that a new enrolment must have is there.
+    #[must_use]
+    pub fn complete(&self) -> bool {
+        let draft = self.draft();
+        draft.purpose.is_some()
+            && draft.legal_basis.is_some()
+            && draft.record.is_some()
+            && draft.notice.is_some()
+            && draft.expires.is_some()
+    }
+
+    /// What is there, to be completed.
+    #[must_use]
+    pub fn draft(&self) -> GroundsDraft {
+        GroundsDraft {
+            purpose: self.purpose.clone(),
+            legal_basis: self.legal_basis.as_deref().and_then(LegalBasis::parse),
+            record: self.consent_ref.clone(),
+            notice: self.notice_version.clone(),
+            expires: self.expires,
+            alternative_offered: self.alternative_offered.unwrap_or(false),
+        }
+    }
+}
+
+impl From<&NewGrounds> for Grounds {
+    fn from(new: &NewGrounds) -> Self {
+        Self {
+            purpose: Some(new.purpose().to_owned()),
+            legal_basis: Some(new.legal_basis().as_str().to_owned()),
+            consent_ref: Some(new.record().to_owned()),
+            notice_version: Some(new.notice().to_owned()),
+            alternative_offered: Some(new.alternative_offered()),
+            expires: Some(new.expires()),
+        }
+    }
+}
+
 /// Everything that is stored at an enrolment.
 #[derive(Clone, Debug)]
 pub struct Enrolment {
@@ -73,7 +114,7 @@ pub struct Enrolment {
     /// A name for the operator's eyes.
     pub display_name: Option<String>,
     /// On which grounds.
-    pub grounds: Grounds,
+    pub grounds: NewGrounds,
     /// The photo files as given (JPEG or PNG bytes).
     pub photos: Vec<Vec<u8>>,
     /// Where the face is in each of them, as in [`PhotoRow::face`](crate::PhotoRow::face); fewer than there are photos where
@@ -119,19 +160,6 @@ pub struct Enrolled {
     /// The person's status now.
     pub status: PersonStatus,
     /// What is left of replaced photos and templates.
-    pub traces: Traces,
-}
-
-/// What a removal did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Removed {
-    /// Photos erased.
-    pub photos: u64,
-    /// Templates erased.
-    pub templates: u64,
-    /// Pictures of their alerts erased.
-    pub pictures: u64,
-    /// What is left of them.
     pub traces: Traces,
 }
 

@@ -99,6 +99,14 @@ pub enum StoreError {
         /// What it is.
         found: String,
     },
+    /// The file with people's keys is missing, damaged or lacks a key. Restore it.
+    #[error("{}: the file with people's keys {detail}", path.display())]
+    Keyring {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        detail: String,
+    },
     /// Enrolling somebody who is already there. Ask for replacement.
     #[error("{person} is already enrolled; use replace to take the new photos instead of the old")]
     AlreadyEnrolled {
@@ -110,6 +118,16 @@ pub enum StoreError {
     NotEnrolled {
         /// Who was meant.
         person: String,
+    },
+    /// Records about this person are under a hold. Somebody must lift it first.
+    #[error(
+        "{person}: records are under a legal hold since {since} and are not erased; `sekisho gallery unhold` lifts it"
+    )]
+    Held {
+        /// Who.
+        person: String,
+        /// Since when.
+        since: String,
     },
     /// The same event id with other content: a bug in the caller, and never retried.
     #[error("event {event_id} is already in the journal with other content; this one is not stored")]
@@ -148,9 +166,11 @@ impl StoreError {
             | Self::Busy { .. }
             | Self::Io { .. }
             | Self::Exposed { .. }
-            | Self::Setting { .. } => true,
+            | Self::Setting { .. }
+            | Self::Keyring { .. } => true,
             Self::AlreadyEnrolled { .. }
             | Self::NotEnrolled { .. }
+            | Self::Held { .. }
             | Self::Conflict { .. }
             | Self::Refused { .. }
             | Self::Statement { .. } => false,

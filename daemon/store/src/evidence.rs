@@ -10,12 +10,17 @@
 use crate::audit::{self, Entry};
 use crate::error::{Fault, StoreError};
 use crate::open::{Store, count_at};
-use rusqlite::{Connection, OptionalExtension, Transaction, named_params, params};
+use crate::sealed::{self, Place, no_key};
+use rusqlite::{Connection, Transaction, named_params, params};
 use sekisho_logic::id::{CameraId, PersonId};
 use sekisho_logic::record::AlertId;
 use sekisho_logic::time::WallMs;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
 
+/// Pictures of people under a hold stay, whatever their time and however full the disk is.
+const NOT_HELD: &str = "alert NOT IN (SELECT id FROM alerts WHERE person IN (SELECT person FROM holds))";
 /// A patch is at most 240x240 pixels of three bytes, and PNG adds next to nothing where nothing can be saved.
 const PICTURE_BYTES_MAX: usize = 256 * 1024;
 /// A handful of numbers.
@@ -28,6 +33,8 @@ const PNG_HEAD_BYTES: usize = 24;
 pub struct NewEvidence {
     /// Which alert. It may not be in the journal yet.
     pub alert: AlertId,
+    /// Whose face it is thought to be: the picture is sealed with that person's key.
+    pub person: PersonId,
     /// When the frame was taken.
     pub taken: WallMs,
     /// Distance between the eyes, in pixels of the camera's picture.
@@ -62,7 +69,7 @@ pub struct EvidenceRow {
 }
 
 /// How long pictures are kept, in milliseconds, by what became of their alert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EvidenceKeep {
     /// Neither confirmed nor rejected by people: from when the picture was written, and from when the time to vote was up.
     pub unconfirmed_ms: i64,
@@ -70,6 +77,16 @@ pub struct EvidenceKeep {
     pub rejected_ms: i64,
     /// Confirmed by people, not by policy alone: from then.
     pub confirmed_ms: i64,
+    /// At most so long after it was written, for the cameras named here.
+    pub at_most_ms: Vec<(CameraId, i64)>,
+}
+
+impl EvidenceKeep {
+    /// The caps as SQLite reads them: an object of milliseconds by camera.
+    fn caps(&self) -> String {
+        let caps = self.at_most_ms.iter().map(|(camera, ms)| (camera.to_string(), json!(ms)));
+        serde_json::Value::Object(caps.collect()).to_string()
+    }
 }
 
 /// Pictures there are.
@@ -109,8 +126,8 @@ pub struct EarlierRejection {
 
 impl Store {
     /// Keeps pictures until `expires`, at most `most` an alert: the ones with the largest inter-eye distance stay. A picture
-    /// of an alert and moment that is there already is not written again, and none of an alert whose person was erased. Gives
-    /// how many of the new ones are there now.
+    /// of an alert and moment that is there already is not written again, and none of somebody who is not enrolled or was erased
+    /// after it was taken. Gives how many of the new ones are there now.
     ///
     /// # Errors
     /// [`StoreError::Refused`] when one is no PNG or too large, and then none is written; or the state of the disk.
@@ -122,14 +139,27 @@ impl Store {
         most: u32,
     ) -> Result<usize, StoreError> {
         new.iter().try_for_each(check)?;
+        let people: BTreeSet<&PersonId> = new.iter().map(|one| &one.person).collect();
+        for person in people {
+            if self.person(person)?.is_some() && self.ring()?.key(person.as_str(), self.ring()?.epoch()).is_none() {
+                self.key_for(person.as_str())?;
+            }
+        }
+        let ring = self.ring()?;
         self.write(|transaction| {
             let mut written = Vec::with_capacity(new.len());
             for one in new {
+                let person = one.person.as_str();
+                if !may_be_kept(transaction, one)? {
+                    continue;
+                }
+                let place = Place::Picture { person, alert: &one.alert.0, taken_ms: one.taken.0 };
+                let (width, height) = png_size(&one.png).unwrap_or_default();
                 let inserted = transaction
                     .prepare_cached(
-                        "INSERT INTO evidence (alert, taken_ms, inter_eye_px, quality, written_ms, expires_ms, picture)
-                         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
-                         WHERE NOT EXISTS (SELECT 1 FROM alerts WHERE id = ?1 AND person NOT IN (SELECT id FROM people))
+                        "INSERT INTO evidence (alert, taken_ms, inter_eye_px, quality, written_ms, expires_ms, picture,
+                                               sealing, person, width, height)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
                          ON CONFLICT (alert, taken_ms) DO NOTHING",
                     )?
                     .execute(params![
@@ -139,16 +169,27 @@ impl Store {
                         one.quality,
                         now.0,
                         expires.0,
-                        one.png
+                        sealed::seal(&ring, &place, &one.png)?,
+                        ring.epoch(),
+                        person,
+                        width,
+                        height,
                     ])?;
                 if inserted == 1 {
-                    written.push(transaction.last_insert_rowid());
+                    written.push((transaction.last_insert_rowid(), one));
                     keep_largest(transaction, &one.alert, most)?;
                 }
             }
             let mut kept = 0;
-            for id in written {
-                kept += usize::from(transaction.prepare_cached("SELECT 1 FROM evidence WHERE id = ?1")?.exists([id])?);
+            for (id, one) in written {
+                if transaction.prepare_cached("SELECT 1 FROM evidence WHERE id = ?1")?.exists([id])? {
+                    kept += 1;
+                    // Which input led to the alert, told by its hash long after the picture itself is gone.
+                    let detail = json!({ "picture": id, "sha256": hex::encode(Sha256::digest(&one.png)), "taken-ms": one.taken.0 });
+                    let subject = Some(one.alert.0.as_str());
+                    let entry = Entry { wall: now, actor: "daemon", action: "evidence-kept", subject, detail };
+                    audit::record(transaction, &entry)?;
+                }
             }
             Ok(kept)
         })
@@ -162,13 +203,17 @@ impl Store {
         let path = self.path().to_path_buf();
         self.read(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT id, taken_ms, inter_eye_px, quality, substr(picture, 1, 24) FROM evidence
-                 WHERE alert = ?1 AND sealing = 0 ORDER BY taken_ms",
+                "SELECT id, taken_ms, inter_eye_px, quality, width, height,
+                        CASE WHEN sealing = 0 THEN substr(picture, 1, 24) END FROM evidence
+                 WHERE alert = ?1 ORDER BY taken_ms",
             )?;
             let mut rows = statement.query([&alert.0])?;
             let mut found = Vec::new();
             while let Some(row) = rows.next()? {
-                let (width, height) = png_size(&row.get::<_, Vec<u8>>(4)?).ok_or_else(|| StoreError::Corrupt {
+                let noted = row.get::<_, Option<u32>>(4)?.zip(row.get::<_, Option<u32>>(5)?);
+                let head = row.get::<_, Option<Vec<u8>>>(6)?;
+                let size = noted.or_else(|| head.as_deref().and_then(png_size));
+                let (width, height) = size.ok_or_else(|| StoreError::Corrupt {
                     path: path.clone(),
                     detail: format!("a picture of alert {alert} is no PNG"),
                 })?;
@@ -190,9 +235,19 @@ impl Store {
     /// One picture, a PNG file; `None` when it is not there (any more).
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError::Keyring`] when it does not open; otherwise the state of the disk.
     pub fn evidence_picture(&mut self, id: i64) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read(|connection| blob(connection, "SELECT picture FROM evidence WHERE id = ?1 AND sealing = 0", id))
+        let (ring, keys) = (self.ring()?, self.keyring_path().to_path_buf());
+        self.read(|connection| {
+            let sql = "SELECT coalesce(person, ''), alert, taken_ms, sealing, picture FROM evidence WHERE id = ?1";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query([id])?;
+            let Some(row) = rows.next()? else { return Ok(None) };
+            let (person, alert): (String, String) = (row.get(0)?, row.get(1)?);
+            let place = Place::Picture { person: &person, alert: &alert, taken_ms: row.get(2)? };
+            let plain = sealed::open(&ring, &place, row.get(3)?, row.get_ref(4)?.as_blob().unwrap_or_default());
+            Ok(Some(plain.ok_or_else(|| no_key(&keys, &person))?.to_vec()))
+        })
     }
 
     /// Sets when each picture expires by what became of its alert, so that what is deleted next is what should be. Gives what
@@ -210,17 +265,21 @@ impl Store {
                     "UPDATE evidence SET expires_ms = w.wanted FROM (
                         SELECT e.id, CASE
                             WHEN a.id IS NULL THEN e.written_ms + :unconfirmed
+                            WHEN h.person IS NOT NULL THEN 9223372036854775807
                             WHEN p.id IS NULL THEN 0
+                            ELSE min(e.written_ms + coalesce(c.value, 4611686018427387903), CASE
                             WHEN a.stage = 'confirmed' AND a.votes_required > 0 THEN a.changed_ms + :confirmed
                             WHEN a.stage = 'rejected' THEN a.changed_ms + :rejected
                             WHEN a.stage IN ('machine-confirmed', 'expired')
                                 THEN max(e.written_ms, coalesce(a.expires_ms, a.changed_ms)) + :unconfirmed
-                            ELSE e.written_ms + :unconfirmed END AS wanted
+                            ELSE e.written_ms + :unconfirmed END) END AS wanted
                         FROM evidence e LEFT JOIN alerts a ON a.id = e.alert LEFT JOIN people p ON p.id = a.person
+                            LEFT JOIN holds h ON h.person = a.person LEFT JOIN json_each(:caps) c ON c.key = a.camera
                      ) AS w WHERE evidence.id = w.id AND evidence.expires_ms <> w.wanted",
                 )?
                 .execute(named_params! {
                     ":unconfirmed": keep.unconfirmed_ms, ":rejected": keep.rejected_ms, ":confirmed": keep.confirmed_ms,
+                    ":caps": keep.caps(),
                 })?;
             let stock = transaction.query_row(
                 "SELECT count(*), coalesce(sum(expires_ms < ?1), 0), coalesce(sum(length(picture)), 0) FROM evidence",
@@ -247,19 +306,24 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn forget_evidence(&mut self, before: WallMs, limit: u32) -> Result<usize, StoreError> {
-        let sql = "DELETE FROM evidence WHERE id IN
-                   (SELECT id FROM evidence WHERE expires_ms < ?1 ORDER BY expires_ms, id LIMIT ?2)";
-        self.forget(sql, before, limit, "evidence-expired")
+        let sql = format!(
+            "DELETE FROM evidence WHERE id IN
+             (SELECT id FROM evidence WHERE expires_ms < ?1 AND {NOT_HELD} ORDER BY expires_ms, id LIMIT ?2)"
+        );
+        self.forget(&sql, before, limit, "evidence-expired")
     }
 
-    /// Erases the oldest pictures before their time, at most `limit`, because the disk is nearly full. Gives how many.
+    /// Erases the oldest pictures before their time, at most `limit`, because the disk is nearly full; none of a person under
+    /// a legal hold, as far as they were settled. Gives how many.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn forget_oldest_evidence(&mut self, now: WallMs, limit: u32) -> Result<usize, StoreError> {
-        let sql =
-            "DELETE FROM evidence WHERE id IN (SELECT id FROM evidence WHERE ?1 IS NOT NULL ORDER BY id LIMIT ?2)";
-        self.forget(sql, now, limit, "evidence-for-room")
+        let sql = format!(
+            "DELETE FROM evidence WHERE id IN
+             (SELECT id FROM evidence WHERE ?1 IS NOT NULL AND {NOT_HELD} ORDER BY id LIMIT ?2)"
+        );
+        self.forget(&sql, now, limit, "evidence-for-room")
     }
 
     fn forget(&mut self, sql: &str, now: WallMs, limit: u32, action: &str) -> Result<usize, StoreError> {
@@ -283,7 +347,7 @@ impl Store {
     /// [`StoreError`].
     pub fn person_photos(&mut self, person: &PersonId) -> Result<Vec<PhotoRow>, StoreError> {
         self.read(|connection| {
-            let sql = "SELECT id, face, added_ms FROM photos WHERE person = ?1 AND sealing = 0 ORDER BY id";
+            let sql = "SELECT id, face, added_ms FROM photos WHERE person = ?1 ORDER BY id";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_map([person.as_str()], |row| {
                 let face = row.get::<_, Option<String>>(1)?;
@@ -296,9 +360,19 @@ impl Store {
     /// One photograph, the file as it was given (JPEG or PNG); `None` when it is not there (any more).
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError::Keyring`] when it does not open; otherwise the state of the disk.
     pub fn photo_bytes(&mut self, id: i64) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read(|connection| blob(connection, "SELECT bytes FROM photos WHERE id = ?1 AND sealing = 0", id))
+        let (ring, keys) = (self.ring()?, self.keyring_path().to_path_buf());
+        self.read(|connection| {
+            let sql = "SELECT person, sha256, sealing, bytes FROM photos WHERE id = ?1";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query([id])?;
+            let Some(row) = rows.next()? else { return Ok(None) };
+            let (person, sha256): (String, String) = (row.get(0)?, row.get(1)?);
+            let place = Place::Photo { person: &person, sha256: &sha256 };
+            let plain = sealed::open(&ring, &place, row.get(2)?, row.get_ref(3)?.as_blob().unwrap_or_default());
+            Ok(Some(plain.ok_or_else(|| no_key(&keys, &person))?.to_vec()))
+        })
     }
 
     /// Notes where the face is in a photograph: left, top, width, height in pixels of the upright photograph.
@@ -378,7 +452,7 @@ fn check(new: &NewEvidence) -> Result<(), StoreError> {
 }
 
 /// Width and height from the header of a PNG file.
-fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
+pub(crate) fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
     let head = bytes.get(..PNG_HEAD_BYTES)?;
     let number = |at: usize| Some(u32::from_be_bytes(head.get(at..at + 4)?.try_into().ok()?));
     let (width, height) = (number(16)?, number(20)?);
@@ -396,8 +470,11 @@ fn keep_largest(transaction: &Transaction<'_>, alert: &AlertId, most: u32) -> Re
     Ok(())
 }
 
-fn blob(connection: &Connection, sql: &str, id: i64) -> Result<Option<Vec<u8>>, Fault> {
-    Ok(connection.prepare_cached(sql)?.query_row([id], |row| row.get(0)).optional()?)
+/// Nothing is kept of somebody who is not enrolled, or who was erased after the picture was taken.
+fn may_be_kept(transaction: &Transaction<'_>, one: &NewEvidence) -> Result<bool, Fault> {
+    let sql = "SELECT 1 FROM people WHERE id = ?1
+               AND NOT EXISTS (SELECT 1 FROM erasures WHERE person = ?1 AND asked_ms >= ?2)";
+    Ok(transaction.prepare_cached(sql)?.exists(params![one.person.as_str(), one.taken.0])?)
 }
 
 fn reasons(connection: &Connection, alert: &str) -> Result<Vec<String>, Fault> {

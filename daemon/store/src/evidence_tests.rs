@@ -1,12 +1,19 @@
 use super::*;
-use crate::enrolment::{Enrol, Enrolment, Grounds};
+use crate::enrolment::{Enrol, Enrolment};
+use crate::erase::ErasureCause;
 use crate::testing::{Bench, list, noise, person, record, vote};
 use sekisho_logic::record::{AlertEvent, Stage, Verdict};
 
 const NOW: WallMs = WallMs(1_000_000);
+/// Format, nonce and tag.
+const SEALED_BYTES: usize = 29;
 const HOUR_MS: i64 = 3_600_000;
-const KEEP: EvidenceKeep =
-    EvidenceKeep { unconfirmed_ms: 24 * HOUR_MS, rejected_ms: 48 * HOUR_MS, confirmed_ms: 720 * HOUR_MS };
+const KEEP: EvidenceKeep = EvidenceKeep {
+    unconfirmed_ms: 24 * HOUR_MS,
+    rejected_ms: 48 * HOUR_MS,
+    confirmed_ms: 720 * HOUR_MS,
+    at_most_ms: Vec::new(),
+};
 
 /// A file that begins as a PNG of that size does, with noise behind it that can be looked for.
 pub(crate) fn png(width: u32, height: u32, seed: u64) -> Vec<u8> {
@@ -20,6 +27,7 @@ pub(crate) fn png(width: u32, height: u32, seed: u64) -> Vec<u8> {
 pub(crate) fn picture(alert: &str, taken: i64, inter_eye_px: f32) -> NewEvidence {
     NewEvidence {
         alert: AlertId(alert.into()),
+        person: person("ann-1"),
         taken: WallMs(taken),
         inter_eye_px,
         quality: r#"{"sharpness":0.5}"#.into(),
@@ -32,7 +40,7 @@ fn enrol(bench: &mut Bench, who: &str) {
         person: person(who),
         list: list("watch"),
         display_name: None,
-        grounds: Grounds::default(),
+        grounds: crate::testing::grounds(),
         photos: vec![noise(5000, 1), noise(4000, 2)],
         faces: vec![Some([10, 20, 300, 400])],
         templates: Vec::new(),
@@ -62,6 +70,7 @@ fn expiries(bench: &mut Bench) -> Vec<(String, i64)> {
 #[test]
 fn pictures_come_back_by_time_with_their_size_and_their_bytes() {
     let mut bench = Bench::new();
+    enrol(&mut bench, "ann-1");
     let new = [picture("a-1", 20, 17.25), picture("a-1", 10, 16.5), picture("a-2", 10, 30.0)];
     assert_eq!(bench.store.keep_evidence(&new, NOW, WallMs(NOW.0 + 1), 8).expect("kept"), 3);
     let rows = bench.store.evidence(&AlertId("a-1".into())).expect("read");
@@ -76,6 +85,7 @@ fn pictures_come_back_by_time_with_their_size_and_their_bytes() {
 #[test]
 fn the_largest_faces_win_and_a_moment_is_written_once() {
     let mut bench = Bench::new();
+    enrol(&mut bench, "ann-1");
     let first = [picture("a-1", 1, 10.0), picture("a-1", 2, 12.0), picture("a-1", 3, 11.0)];
     assert_eq!(bench.store.keep_evidence(&first, NOW, NOW, 3).expect("kept"), 3);
     let again = [picture("a-1", 2, 12.0), picture("a-1", 4, 9.0), picture("a-1", 5, 13.0), picture("a-2", 2, 1.0)];
@@ -124,7 +134,7 @@ fn what_became_of_the_alert_decides_how_long_its_pictures_stay() {
     let new: Vec<_> = ["a-1", "a-2", "a-3", "a-4", "a-5", "a-6", "a-7", "b-1"].map(|id| picture(id, 7, 20.0)).into();
     bench.store.keep_evidence(&new, NOW, WallMs(NOW.0 + KEEP.unconfirmed_ms), 8).expect("kept");
     let stock = bench.store.settle_evidence(&KEEP, NOW).expect("settled");
-    assert_eq!((stock.pictures, stock.due, stock.bytes), (8, 0, 8 * png(52, 70, 7).len() as u64));
+    assert_eq!((stock.pictures, stock.due, stock.bytes), (8, 0, 8 * (png(52, 70, 7).len() + SEALED_BYTES) as u64));
     let (short, after) = (NOW.0 + KEEP.unconfirmed_ms, NOW.0 + 500);
     let wanted = [
         ("a-1", short),
@@ -156,12 +166,17 @@ fn a_vote_long_after_saves_the_pictures_from_the_short_expiry() {
     let late = WallMs(NOW.0 + 100 * HOUR_MS);
     assert_eq!(bench.store.settle_evidence(&KEEP, late).expect("settled").due, 0);
     assert_eq!(bench.store.forget_evidence(late, 10).expect("nothing to forget"), 0);
-    assert_eq!(bench.count("SELECT count(*) FROM audit WHERE action LIKE 'evidence%'"), 0, "nothing is not audited");
+    assert_eq!(
+        bench.count("SELECT count(*) FROM audit WHERE action LIKE 'evidence-%' AND action <> 'evidence-kept'"),
+        0,
+        "nothing is not audited"
+    );
 }
 
 #[test]
 fn the_expired_go_oldest_first_and_are_audited() {
     let mut bench = Bench::new();
+    enrol(&mut bench, "ann-1");
     for n in 0..5 {
         let new = [picture(&format!("a-{n}"), 7, 20.0)];
         bench.store.keep_evidence(&new, NOW, WallMs(NOW.0 + 10 * n), 8).expect("kept");
@@ -171,8 +186,10 @@ fn the_expired_go_oldest_first_and_are_audited() {
     assert_eq!(expiries(&mut bench).into_iter().map(|(id, _)| id).collect::<Vec<_>>(), ["a-3", "a-4"]);
     assert_eq!(bench.store.forget_oldest_evidence(NOW, 1).expect("forgotten"), 1);
     let rows = bench.store.audit_entries(0, 10).expect("audit");
-    let told: Vec<_> = rows.iter().map(|row| (row.action.as_str(), row.detail.as_str())).collect();
+    let gone = rows.iter().filter(|row| row.action != "evidence-kept");
+    let told: Vec<_> = gone.map(|row| (row.action.as_str(), row.detail.as_str())).collect();
     let wanted = [
+        ("enrol", rows[0].detail.as_str()),
         ("evidence-expired", r#"{"pictures":2}"#),
         ("evidence-expired", r#"{"pictures":1}"#),
         ("evidence-for-room", r#"{"pictures":1}"#),
@@ -187,19 +204,24 @@ fn pictures_of_the_erased_go_and_none_is_written_after_them() {
     enrol(&mut bench, "bob-1");
     alert(&mut bench, "a-1", "ann-1", Stage::Confirmed, NOW.0);
     alert(&mut bench, "b-1", "bob-1", Stage::Confirmed, NOW.0);
-    let new = [picture("a-1", 7, 20.0), picture("a-1", 8, 20.0), picture("b-1", 7, 20.0), picture("a-2", 7, 20.0)];
+    let bobs = NewEvidence { person: person("bob-1"), ..picture("b-1", 7, 20.0) };
+    let new = [picture("a-1", 7, 20.0), picture("a-1", 8, 20.0), bobs, picture("a-2", 7, 20.0)];
     bench.store.keep_evidence(&new, NOW, WallMs(NOW.0 + 1), 8).expect("kept");
-    let removed = bench.store.remove(&person("ann-1"), "uid:7", NOW).expect("removed");
-    assert_eq!((removed.pictures, removed.photos), (2, 2));
+    let removed = bench.store.erase(&person("ann-1"), ErasureCause::Asked, "uid:7", NOW).expect("erased");
+    assert_eq!((removed.counts.pictures, removed.counts.photos), (3, 2), "also of an alert that never came");
     assert_eq!(bench.store.keep_evidence(&[picture("a-1", 9, 20.0)], NOW, NOW, 8).expect("not kept"), 0);
-    // A picture that was written before its alert, which came after the erasure.
+    // An alert that a running daemon still had comes without the person.
     alert(&mut bench, "a-2", "ann-1", Stage::Withdrawn, NOW.0);
-    assert_eq!(bench.store.settle_evidence(&KEEP, NOW).expect("settled").due, 1);
-    assert_eq!(bench.store.forget_evidence(NOW, 9).expect("forgotten"), 1);
+    assert_eq!(
+        bench.store.alert(&AlertId("a-2".into())).expect("read").expect("there").record.person,
+        person("erased-1")
+    );
+    assert_eq!(bench.store.settle_evidence(&KEEP, NOW).expect("settled").due, 0);
     assert_eq!(bench.count("SELECT count(*) FROM evidence WHERE alert = 'b-1'"), 1);
     let rows = bench.store.audit_entries(0, 20).expect("audit");
-    let erased = rows.iter().find(|row| row.action == "remove").expect("audited");
-    assert_eq!(erased.detail, r#"{"photos":2,"pictures":2,"templates":0}"#);
+    let erased = rows.iter().find(|row| row.action == "erased").expect("audited");
+    let counts = r#"{"alerts":1,"deliveries":0,"photos":2,"pictures":3,"templates":0}"#;
+    assert_eq!(erased.detail, format!(r#"{{"cause":"asked","erased":{counts},"erasure":1}}"#));
 }
 
 #[test]
@@ -253,4 +275,23 @@ fn what_was_rejected_before_is_told_with_the_reasons_given() {
     assert_eq!(told[0].camera.as_str(), "gate");
     assert_eq!(bench.store.earlier_rejections(&person("ann-1"), WallMs(0), 1).expect("read").len(), 1);
     assert!(bench.store.earlier_rejections(&person("bob-1"), WallMs(0), 9).expect("read")[0].reasons.is_empty());
+}
+
+#[test]
+fn a_camera_may_shorten_and_a_legal_hold_lengthens_what_is_kept() {
+    let mut bench = Bench::new();
+    enrol(&mut bench, "ann-1");
+    alert(&mut bench, "a-1", "ann-1", Stage::Confirmed, HOUR_MS);
+    let hour = |hours: i64| WallMs(hours * HOUR_MS);
+    bench.store.keep_evidence(&[picture("a-1", 1, 10.0)], WallMs(0), hour(24), 8).expect("kept");
+    let gate = CameraId::try_new("gate").expect("a name");
+    let capped = EvidenceKeep { at_most_ms: vec![(gate, 2 * HOUR_MS)], ..KEEP };
+    assert_eq!(bench.store.settle_evidence(&KEEP, hour(3)).expect("settled").due, 0);
+    assert_eq!(bench.store.settle_evidence(&capped, hour(3)).expect("settled").due, 1);
+    let hold = "INSERT INTO holds (person, since_ms, by, reason) VALUES ('ann-1', 1, 'uid:0', 'case 7')";
+    bench.store.write(|transaction| Ok(transaction.execute(hold, [])?)).expect("held");
+    assert_eq!(bench.store.settle_evidence(&capped, hour(9000)).expect("settled").due, 0);
+    assert_eq!(bench.store.forget_oldest_evidence(hour(9000), 10).expect("asked"), 0);
+    bench.store.write(|transaction| Ok(transaction.execute("DELETE FROM holds", [])?)).expect("lifted");
+    assert_eq!(bench.store.settle_evidence(&capped, hour(9000)).expect("settled").due, 1);
 }

@@ -2,6 +2,7 @@
 
 use crate::error::StoreError;
 use crate::open::{Store, count_at};
+use crate::sealed::{Place, open_template};
 use rusqlite::{Connection, params};
 use sekisho_logic::embedding::Embedding;
 use sekisho_logic::id::{ListId, PersonId};
@@ -45,10 +46,14 @@ pub struct GalleryRows {
     pub without_prototype: Vec<PersonId>,
     /// People who are enrolled but not matched: withdrawn, restricted or expired.
     pub people_inactive: u64,
+    /// People who are matched although parts of their grounds are missing, from before grounds were asked for.
+    pub without_grounds: Vec<PersonId>,
     /// Prototypes of other versions.
     pub other_versions: Vec<OtherVersion>,
     /// Prototypes of this version that are no unit vector of the length they claim, or sealed by a key we do not have.
     pub unreadable: u64,
+    /// When the next of these people's grounds run out; `None`: never.
+    pub next_expires: Option<WallMs>,
     /// [`Store::gallery_version`] of this content.
     pub version: i64,
 }
@@ -63,7 +68,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn gallery(&mut self, model_digest: &str, preprocessing: &str, now: WallMs) -> Result<GalleryRows, StoreError> {
-        let path = self.path().to_path_buf();
+        let (path, ring) = (self.path().to_path_buf(), self.ring_if_readable());
         self.read(|connection| {
             // One read transaction, so that all counts speak of the same moment.
             let snapshot = connection.unchecked_transaction()?;
@@ -83,9 +88,16 @@ impl Store {
                 let (Ok(person), Ok(list)) = (PersonId::try_new(&person), ListId::try_new(&list)) else {
                     return Err(StoreError::Corrupt { path, detail: "a person's id or list is no name".into() }.into());
                 };
-                let sealed = row.get::<_, i64>(5)? != 0;
+                let place = Place::Template {
+                    person: person.as_str(),
+                    kind: "prototype",
+                    size_bin_px: row.get(2)?,
+                    model_digest,
+                    preprocessing,
+                    sha256: "",
+                };
                 let vector = row.get_ref(4)?.as_blob().unwrap_or_default();
-                match decode(vector, row.get(3)?).filter(|_| !sealed) {
+                match open_template(&ring, &place, row.get(5)?, row.get(3)?, vector) {
                     Some(embedding) => {
                         let (size_bin_px, enrolled_by) = (row.get(2)?, row.get(6)?);
                         gallery.rows.push(GalleryRow { person, list, size_bin_px, enrolled_by, embedding });
@@ -107,6 +119,14 @@ impl Store {
                 [now.0],
                 |row| count_at(row, 0),
             )?;
+            gallery.without_grounds = crate::grounds::lacking(&snapshot, now)?;
+            gallery.next_expires = snapshot
+                .query_row(
+                    "SELECT min(expires_ms) FROM people WHERE status = 'active' AND expires_ms > ?1",
+                    [now.0],
+                    |row| row.get::<_, Option<i64>>(0),
+                )?
+                .map(WallMs);
             gallery.other_versions = other_versions(&snapshot, model_digest, preprocessing)?;
             Ok(gallery)
         })
@@ -137,7 +157,7 @@ impl Store {
     }
 }
 
-fn version(connection: &Connection) -> Result<i64, rusqlite::Error> {
+pub(crate) fn version(connection: &Connection) -> Result<i64, rusqlite::Error> {
     connection.prepare_cached("SELECT version FROM gallery_state WHERE id = 1")?.query_row([], |row| row.get(0))
 }
 
@@ -161,28 +181,4 @@ fn other_versions(
             })
         })?
         .collect()
-}
-
-/// A stored vector, if it is what it claims to be.
-fn decode(bytes: &[u8], dim: i64) -> Option<Embedding> {
-    let (components, rest) = bytes.as_chunks::<4>();
-    if !rest.is_empty() || i64::try_from(components.len()).ok()? != dim {
-        return None;
-    }
-    let values: Vec<f32> = components.iter().map(|component| f32::from_le_bytes(*component)).collect();
-    Embedding::try_new(&values).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_whole_finite_vectors_decode() {
-        let bytes: Vec<u8> = [0.6_f32, 0.8].iter().flat_map(|v| v.to_le_bytes()).collect();
-        assert_eq!(decode(&bytes, 2).expect("sound").as_slice(), [0.6, 0.8]);
-        assert!(decode(&bytes, 3).is_none() && decode(&bytes[..7], 2).is_none() && decode(&[], 0).is_none());
-        let nan: Vec<u8> = [f32::NAN, 1.0].iter().flat_map(|v| v.to_le_bytes()).collect();
-        assert!(decode(&nan, 2).is_none());
-    }
 }

@@ -4,11 +4,13 @@
 use crate::audit::{self, Entry};
 use crate::error::{Fault, StoreError};
 use crate::open::Store;
+use crate::pseudonyms::without_the_erased;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use sekisho_logic::id::{CameraId, ListId, PersonId};
 use sekisho_logic::record::{AlertEvent, AlertId, AlertRecord, Stage};
 use sekisho_logic::time::WallMs;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 /// An event to be journalled, and who is to be told.
 #[derive(Clone, Debug, PartialEq)]
@@ -221,6 +223,8 @@ fn append_one<'a>(
     actor: &str,
     run: Option<i64>,
 ) -> Result<Appended, Fault> {
+    let erased = without_the_erased(transaction, event)?;
+    let event = erased.as_ref().unwrap_or(event);
     let (id, after) = (event.event_id(), &event.after);
     if event.sequence == 0 {
         return Err(StoreError::refused(format!("event {id}: sequences count from 1")).into());
@@ -235,7 +239,8 @@ fn append_one<'a>(
         .query_row([&id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
     if let Some((row, before_there, after_there)) = there {
-        return if before_there == before_json && after_there == after_json {
+        // What was journalled of an erased person was rewritten since.
+        return if erased.is_some() || (before_there == before_json && after_there == after_json) {
             Ok(Appended::AlreadyThere { row })
         } else {
             Err(StoreError::Conflict { event_id: id }.into())
@@ -261,21 +266,32 @@ fn append_one<'a>(
             run
         ])?;
     let row = transaction.last_insert_rowid();
+    let evidence = after.confirmation.as_ref().unwrap_or(&after.candidate);
+    let mut detail = json!({
+        "event": id, "stage": after.stage.as_str(), "cause": after.cause.as_str(),
+        "camera": after.camera.as_str(), "person": after.person.as_str(), "votes": after.votes.len(),
+        // Against which content of the gallery, by which network and table, and a seal on the journal's own words.
+        "gallery-version": crate::gallery::version(transaction)?,
+        "model-digest": evidence.model_digest, "calibration-id": evidence.calibration_id,
+        "record-sha256": hex::encode(Sha256::digest(&after_json)),
+    });
+    // Who verified: the vote that this event brought. Its reason is in the reviewer's own words and stays in the journal.
+    let before_votes = event.before.as_ref().map_or(&[][..], |before| &before.votes);
+    if let Some(vote) = after.votes.iter().find(|vote| !before_votes.contains(vote)) {
+        detail["vote"] = json!({ "reviewer": vote.reviewer, "verdict": vote.verdict.as_str() });
+    }
+    let subject = Some(after.id.0.as_str());
+    let entry = Entry { wall: after.changed, actor, action: "alert", subject, detail };
+    let audit_seq = audit::record_at(transaction, &entry)?;
     for sink in sinks {
         // A sink named twice is told once.
         transaction
             .prepare_cached(
-                "INSERT INTO outbox (sink, event_id, alert, sequence, created_ms, next_attempt_ms, changed_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?5) ON CONFLICT (sink, event_id) DO NOTHING",
+                "INSERT INTO outbox (sink, event_id, alert, sequence, created_ms, next_attempt_ms, changed_ms, audit_seq)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?5, ?6) ON CONFLICT (sink, event_id) DO NOTHING",
             )?
-            .execute(params![sink, id, after.id.0, event.sequence, after.changed.0])?;
+            .execute(params![sink, id, after.id.0, event.sequence, after.changed.0, audit_seq])?;
     }
-    let detail = json!({
-        "event": id, "stage": after.stage.as_str(), "cause": after.cause.as_str(),
-        "camera": after.camera.as_str(), "person": after.person.as_str(), "votes": after.votes.len(),
-    });
-    let subject = Some(after.id.0.as_str());
-    audit::record(transaction, &Entry { wall: after.changed, actor, action: "alert", subject, detail })?;
     Ok(Appended::New { row })
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::audit::AuditVerdict;
+use crate::AuditVerdict;
 use crate::outbox::RetryPolicy;
 use crate::testing::{Bench, person, record, story, vote};
 use proptest::prelude::*;

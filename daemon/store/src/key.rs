@@ -3,6 +3,7 @@
 //! The file holds 64 hexadecimal digits, so that it can be typed from paper when a box is rebuilt. What a key file does
 //! not protect against: it lies on the same disk as the database, so whoever takes the disk has both.
 
+use crate::seal::SealKey;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -29,6 +30,8 @@ pub enum KeySource {
     Credential,
     /// A file beside the database: no protection once the disk is taken.
     File,
+    /// A server on the network, asked at each start: nothing on the disk opens the database.
+    Network,
     /// Handed over by the program.
     Given,
 }
@@ -87,6 +90,15 @@ impl DbKey {
         Self { bytes: Zeroizing::new(bytes), source: KeySource::Given }
     }
 
+    /// A key from the 64 hexadecimal digits that `origin` (an address, for messages) gave over the network. Blanks and line
+    /// ends around them are passed over.
+    ///
+    /// # Errors
+    /// [`KeyError::Malformed`].
+    pub fn from_network(text: &[u8], origin: &str) -> Result<Self, KeyError> {
+        decode(text, Path::new(origin), KeySource::Network)
+    }
+
     /// A key from the systemd credential `name` in `directory` (the value of `CREDENTIALS_DIRECTORY`). The file's mode is
     /// not judged: systemd opens credentials to the service's user by an access list, which shows as a group bit.
     ///
@@ -116,20 +128,80 @@ impl DbKey {
         }
     }
 
+    /// The key that is to take the place of the one in the file at `path`: in a file of its own beside it, named `.new`, made
+    /// unless a change that was cut off left one.
+    ///
+    /// # Errors
+    /// As [`from_file`](Self::from_file).
+    pub fn next_to(path: &Path) -> Result<Self, KeyError> {
+        Self::from_file(&beside(path, ".new"), IfMissing::Create)
+    }
+
+    /// The same, `None` where there is no such file.
+    ///
+    /// # Errors
+    /// As [`from_file`](Self::from_file).
+    pub fn next_if_any(path: &Path) -> Result<Option<Self>, KeyError> {
+        match Self::from_file(&beside(path, ".new"), IfMissing::Refuse) {
+            Ok(key) => Ok(Some(key)),
+            Err(KeyError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts the file of the next key in the place of `path`, and overwrites the old one.
+    ///
+    /// # Errors
+    /// What the operating system said; the next key is then still where it was.
+    pub fn install_next(path: &Path) -> Result<(), KeyError> {
+        let (next, old) = (beside(path, ".new"), beside(path, ".old"));
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let install = || -> io::Result<()> {
+            crate::keyring::wipe(&old)?;
+            fs::hard_link(path, &old)?;
+            fs::rename(&next, path)?;
+            File::open(directory)?.sync_all()?;
+            crate::keyring::wipe(&old)
+        };
+        install().map_err(|source| KeyError::Io { path: path.into(), doing: "putting in place", source })
+    }
+
     /// Where the key came from.
     #[must_use]
     pub const fn source(&self) -> KeySource {
         self.source
     }
 
+    /// A key for another purpose, derived from this one.
+    #[must_use]
+    pub fn derive(&self, purpose: &str) -> SealKey {
+        SealKey::derive(&self.bytes, purpose)
+    }
+
+    /// The key itself, for what is derived from it.
+    pub(crate) const fn bytes(&self) -> &Zeroizing<[u8; KEY_BYTES]> {
+        &self.bytes
+    }
+
     /// The statement that must come before any other on a connection. The raw form skips key derivation, which would
     /// add nothing to 32 random bytes but a quarter of a second to every start.
     pub(crate) fn pragma(&self) -> Zeroizing<String> {
+        self.statement("key")
+    }
+
+    /// The statement that encrypts an open database anew with this key.
+    pub(crate) fn pragma_rekey(&self) -> Zeroizing<String> {
+        self.statement("rekey")
+    }
+
+    fn statement(&self, name: &str) -> Zeroizing<String> {
         let mut digits = Zeroizing::new([0_u8; KEY_BYTES * 2]);
         // The buffer is exactly twice the key, the only length this can refuse.
         let _ = hex::encode_to_slice(self.bytes.as_slice(), digits.as_mut_slice());
         let mut text = Zeroizing::new(String::with_capacity(KEY_BYTES * 2 + 32));
-        text.push_str("PRAGMA key = \"x'");
+        text.push_str("PRAGMA ");
+        text.push_str(name);
+        text.push_str(" = \"x'");
         for digit in digits.iter() {
             text.push(char::from(*digit));
         }
@@ -142,6 +214,12 @@ impl std::fmt::Debug for DbKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "DbKey({:?}, hidden)", self.source)
     }
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(ending);
+    path.with_file_name(name)
 }
 
 fn read_file(path: &Path) -> Result<DbKey, KeyError> {
@@ -167,6 +245,11 @@ fn parse(file: File, path: &Path, source: KeySource) -> Result<DbKey, KeyError> 
         doing: "reading",
         source,
     })?;
+    decode(&text, path, source)
+}
+
+/// The key that `text` writes.
+fn decode(text: &[u8], path: &Path, source: KeySource) -> Result<DbKey, KeyError> {
     let malformed = |why| KeyError::Malformed { path: path.into(), why };
     let digits = text.trim_ascii();
     if digits.is_empty() {

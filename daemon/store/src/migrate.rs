@@ -11,7 +11,8 @@ pub const APPLICATION_ID: i32 = 0x5345_4B49;
 pub const SCHEMA_VERSION: i64 = STEPS.len() as i64;
 
 /// Step `n` (counted from 0) takes a file from version `n` to `n + 1`. Steps are only ever added.
-const STEPS: &[&str] = &[include_str!("schema.sql"), include_str!("step_2.sql"), include_str!("step_3.sql")];
+const STEPS: &[&str] =
+    &[include_str!("schema.sql"), include_str!("step_2.sql"), include_str!("step_3.sql"), include_str!("step_4.sql")];
 
 /// The version of the open file; 0 when it has no tables yet. Reads only, so that foreign and newer files stay untouched.
 ///

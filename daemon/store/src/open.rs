@@ -1,9 +1,12 @@
 //! Opening the database, with every setting that safety rests on set and read back on every connection.
 
 use crate::disk::{Ballast, Space};
+use crate::erase::OnStep;
 use crate::error::{Fault, StoreError};
-use crate::key::DbKey;
+use crate::key::{DbKey, KeySource};
+use crate::keyring::Keyring;
 use crate::migrate;
+use crate::sign::SigningKey;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -32,6 +35,16 @@ pub(crate) enum Cipher {
     None,
 }
 
+impl Cipher {
+    const fn key(&self) -> Option<&DbKey> {
+        match self {
+            Self::Key(key) => Some(key),
+            #[cfg(test)]
+            Self::None => None,
+        }
+    }
+}
+
 /// The open store. One owner; move it into a [`StoreThread`](crate::StoreThread) to share it.
 pub struct Store {
     /// Absent only between a failed [`reopen`](Self::reopen) and the next one that succeeds.
@@ -42,6 +55,12 @@ pub struct Store {
     spoiled: bool,
     /// The row of `runs` this process writes under.
     pub(crate) run: Option<i64>,
+    /// What people's photographs, templates and pictures are sealed with.
+    pub(crate) keyring: Keyring,
+    /// Who is told of each step of an erasure.
+    pub(crate) on_step: Option<OnStep>,
+    /// What receipts and the trail's heads are signed with; absent in tools that sign nothing.
+    pub(crate) signing: Option<SigningKey>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -76,7 +95,17 @@ impl Store {
 
     fn open(path: &Path, cipher: Cipher, missing: Missing) -> Result<Self, StoreError> {
         let connection = connect_making_room(path, &cipher, missing)?;
-        Ok(Self { connection: Some(connection), path: path.into(), cipher, spoiled: false, run: None })
+        let keyring = Keyring::beside(path, cipher.key());
+        Ok(Self {
+            connection: Some(connection),
+            path: path.into(),
+            cipher,
+            spoiled: false,
+            run: None,
+            keyring,
+            on_step: None,
+            signing: None,
+        })
     }
 
     /// Closes every descriptor and opens the database again. Done by itself after an I/O error, before the next use.
@@ -98,6 +127,35 @@ impl Store {
         self.connection = Some(connection);
         self.spoiled = false;
         Ok(())
+    }
+
+    /// Encrypts the whole database, and the keys of people, with `next` from now on. To be called while nobody else has the
+    /// database open. A crash leaves it readable with the old key or with the next: whoever opens it tries both until
+    /// [`DbKey::install_next`] was called.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] while another process reads; otherwise the state of the disk.
+    pub fn change_key(&mut self, next: DbKey) -> Result<(), StoreError> {
+        let lock = self.keyring.lock()?;
+        self.keyring.open_to_next(&lock, &next)?;
+        if !self.checkpoint()? {
+            return Err(StoreError::Busy { path: self.path.clone(), waited_ms: BUSY_MS });
+        }
+        self.read(|connection| Ok(connection.execute_batch(&next.pragma_rekey())?))?;
+        self.keyring.close_to_others(&lock, &next)?;
+        self.cipher = Cipher::Key(next);
+        // Opened anew, so that it is proven to open.
+        self.reopen()
+    }
+
+    /// Where the key of the database came from.
+    #[must_use]
+    pub const fn key_source(&self) -> KeySource {
+        match &self.cipher {
+            Cipher::Key(key) => key.source(),
+            #[cfg(test)]
+            Cipher::None => KeySource::Given,
+        }
     }
 
     /// Where the database is.

@@ -28,6 +28,17 @@ pub struct OutboxItem {
     pub attempts: u32,
     /// When the event happened.
     pub created: WallMs,
+    /// The audit row that was written with it; `None` once that was given up, and for events from before there was one.
+    pub audit: Option<AuditAnchor>,
+}
+
+/// A row of the audit trail, told to others: it fixes everything before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditAnchor {
+    /// Its number.
+    pub seq: i64,
+    /// Its hash, in hex.
+    pub hash: String,
 }
 
 /// When to try again, and when to give up.
@@ -284,8 +295,8 @@ impl Store {
 /// The first two values are the sink and the limit; what `which` asks for follows.
 fn due(connection: &Connection, which: &str, values: &[&dyn rusqlite::ToSql]) -> Result<Vec<OutboxItem>, Fault> {
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT o.event_id, o.attempts, o.created_ms, j.sequence, j.before, j.after
-         FROM outbox o JOIN journal j ON j.event_id = o.event_id
+        "SELECT o.event_id, o.attempts, o.created_ms, j.sequence, j.before, j.after, a.seq, a.hash
+         FROM outbox o JOIN journal j ON j.event_id = o.event_id LEFT JOIN audit a ON a.seq = o.audit_seq
          WHERE o.sink = ?1 AND o.state = 'pending' AND {which}
            AND NOT EXISTS (SELECT 1 FROM outbox earlier WHERE earlier.sink = o.sink AND earlier.alert = o.alert
                            AND earlier.sequence < o.sequence AND earlier.state = 'pending')
@@ -296,7 +307,9 @@ fn due(connection: &Connection, which: &str, values: &[&dyn rusqlite::ToSql]) ->
     while let Some(row) = rows.next()? {
         let id: String = row.get(0)?;
         let event = decode_event(connection, &id, row.get(3)?, row.get(4)?, row.get(5)?)?;
-        items.push(OutboxItem { event, attempts: row.get(1)?, created: WallMs(row.get(2)?) });
+        let anchor: (Option<i64>, Option<[u8; 32]>) = (row.get(6)?, row.get(7)?);
+        let audit = anchor.0.zip(anchor.1).map(|(seq, hash)| AuditAnchor { seq, hash: hex::encode(hash) });
+        items.push(OutboxItem { event, attempts: row.get(1)?, created: WallMs(row.get(2)?), audit });
     }
     Ok(items)
 }

@@ -1,16 +1,19 @@
-//! Enrolled people, their photos and what the networks made of them. Removing a person removes the bytes, not just rows.
+//! Enrolled people, their photos and what the networks made of them. Erasing a person is in erase.rs.
 
 use crate::audit::{self, Entry};
 use crate::enrolment::{
-    Enrol, Enrolled, Enrolment, Grounds, NewTemplate, Person, PersonStatus, Removed, StoredPhoto, TemplateSource,
-    Traces,
+    Enrol, Enrolled, Enrolment, Grounds, NewTemplate, Person, PersonStatus, StoredPhoto, TemplateSource, Traces,
 };
+use crate::erase;
 use crate::error::{Fault, StoreError};
 use crate::evidence::face_text;
+use crate::keyring::Ring;
 use crate::open::{Store, count_at};
+use crate::sealed::{self, Place, no_key};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
-use sekisho_logic::id::{ListId, PersonId};
+use sekisho_logic::grounds::TEXT_BYTES_MAX;
+use sekisho_logic::id::{ERASED_PREFIX, ListId, PersonId};
 use sekisho_logic::time::WallMs;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -22,8 +25,6 @@ const PHOTO_BYTES_MAX: usize = 32 * 1024 * 1024;
 const PHOTOS_MAX: usize = 64;
 /// Photos times size bins times networks, with room to spare.
 const TEMPLATES_MAX: usize = 4096;
-/// Names and grounds are lines, not documents.
-const TEXT_BYTES_MAX: usize = 1000;
 
 impl Store {
     /// Enrols a person: row, photos, templates and audit row in one transaction.
@@ -33,8 +34,17 @@ impl Store {
     /// that is not there; otherwise the state of the disk.
     pub fn enrol(&mut self, how: Enrol, new: &Enrolment, actor: &str, now: WallMs) -> Result<Enrolled, StoreError> {
         check_bounds(new)?;
+        // The key is on the disk before anything is sealed with it, and held until the rows are.
+        let (held, ring) = self.key_for(new.person.as_str())?;
         let mut enrolled = self.write(|transaction| {
             let id = new.person.as_str();
+            if id.starts_with(ERASED_PREFIX) || erase::under_way(transaction, id)? {
+                return Err(StoreError::refused(format!(
+                    "nobody can be enrolled as {id}: it is a name for erased people, or an erasure of {id} is under way; \
+                     take another name, or try again once `sekisho gallery verify-erasure {id}` says that it is done"
+                ))
+                .into());
+            }
             let there = find_status(transaction, id)?;
             match (how, there) {
                 (Enrol::Add, Some(_)) => return Err(StoreError::AlreadyEnrolled { person: id.into() }.into()),
@@ -45,7 +55,7 @@ impl Store {
                 (Enrol::Add | Enrol::Replace, None) => {}
             }
             upsert_person(transaction, new, actor, now)?;
-            let (ids, photos) = insert_photos(transaction, id, new, now)?;
+            let (ids, photos) = insert_photos(transaction, &ring, new, now)?;
             for template in &new.templates {
                 let source = match template.source {
                     TemplateSource::Prototype => None,
@@ -56,10 +66,11 @@ impl Store {
                         })?)
                     }
                 };
-                insert_template(transaction, id, template, source, now)?;
+                insert_template(transaction, (&ring, id), template, source, now)?;
             }
             let detail = json!({
                 "list": new.list.as_str(), "photos": photos, "templates": new.templates.len(), "replaced": there.is_some(),
+                "grounds": crate::grounds::audited(&new.grounds),
             });
             record(transaction, now, actor, "enrol", id, detail)?;
             Ok(Enrolled {
@@ -70,6 +81,7 @@ impl Store {
                 traces: Traces::Gone,
             })
         })?;
+        drop(held);
         if enrolled.replaced {
             enrolled.traces = self.scrub(&new.person);
         }
@@ -120,14 +132,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotEnrolled`], or the state of the disk.
     pub fn photos(&mut self, person: &PersonId) -> Result<Vec<StoredPhoto>, StoreError> {
+        let (ring, keys) = (self.ring()?, self.keyring_path().to_path_buf());
         self.read(|connection| {
             require(connection, person)?;
-            let sql = "SELECT id, bytes, sha256, added_ms FROM photos WHERE person = ?1 AND sealing = 0 ORDER BY id";
+            let sql = "SELECT id, bytes, sha256, added_ms, sealing FROM photos WHERE person = ?1 ORDER BY id";
             let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map([person.as_str()], |row| {
-                Ok(StoredPhoto { id: row.get(0)?, bytes: row.get(1)?, sha256: row.get(2)?, added: WallMs(row.get(3)?) })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            let mut rows = statement.query([person.as_str()])?;
+            let mut photos = Vec::new();
+            while let Some(row) = rows.next()? {
+                let sha256: String = row.get(2)?;
+                let place = Place::Photo { person: person.as_str(), sha256: &sha256 };
+                let plain = sealed::open(&ring, &place, row.get(4)?, row.get_ref(1)?.as_blob().unwrap_or_default());
+                let bytes = plain.ok_or_else(|| no_key(&keys, person.as_str()))?.to_vec();
+                photos.push(StoredPhoto { id: row.get(0)?, bytes, sha256, added: WallMs(row.get(3)?) });
+            }
+            Ok(photos)
         })
     }
 
@@ -149,6 +168,8 @@ impl Store {
                 templates.len()
             )));
         }
+        self.read(|connection| require(connection, person))?;
+        let (held, ring) = self.key_for(person.as_str())?;
         self.write(|transaction| {
             let id = person.as_str();
             require(transaction, person)?;
@@ -165,10 +186,11 @@ impl Store {
                         return Err(StoreError::refused(format!("photo {photo} is not one of {id}'s")).into());
                     }
                 };
-                insert_template(transaction, id, template, source, now)?;
+                insert_template(transaction, (&ring, id), template, source, now)?;
             }
             record(transaction, now, actor, "re-embed", id, json!({"templates": templates.len()}))
         })?;
+        drop(held);
         Ok(self.scrub(person))
     }
 
@@ -194,32 +216,17 @@ impl Store {
         })
     }
 
-    /// Erases a person: row, photos, templates and the pictures of their alerts, and then the bytes they left in free space
-    /// and log. Alerts keep the opaque id.
-    ///
-    /// # Errors
-    /// [`StoreError::NotEnrolled`], or the state of the disk.
-    pub fn remove(&mut self, person: &PersonId, actor: &str, now: WallMs) -> Result<Removed, StoreError> {
-        let (photos, templates, pictures) = self.write(|transaction| {
-            let id = person.as_str();
-            require(transaction, person)?;
-            let templates = transaction.execute("DELETE FROM templates WHERE person = ?1", [id])? as u64;
-            let photos = transaction.execute("DELETE FROM photos WHERE person = ?1", [id])? as u64;
-            let of_theirs = "DELETE FROM evidence WHERE alert IN (SELECT id FROM alerts WHERE person = ?1)";
-            let pictures = transaction.execute(of_theirs, [id])? as u64;
-            transaction.execute("DELETE FROM people WHERE id = ?1", [id])?;
-            let detail = json!({"photos": photos, "templates": templates, "pictures": pictures});
-            record(transaction, now, actor, "remove", id, detail)?;
-            Ok((photos, templates, pictures))
-        })?;
-        Ok(Removed { photos, templates, pictures, traces: self.scrub(person) })
-    }
-
     /// `secure_delete` has zeroed the rows in the pages; this gives free pages back and replaces the log, which still holds
     /// the pages as they were before. A failure here must not hide that the deletion itself was committed.
     pub(crate) fn scrub(&mut self, whose: &dyn std::fmt::Display) -> Traces {
         let scrubbed = self
-            .read(|connection| Ok(connection.execute_batch("PRAGMA incremental_vacuum")?))
+            .read(|connection| {
+                // Each row is one page given back; a statement that is not asked to its end gives back one and no more.
+                let mut statement = connection.prepare("PRAGMA incremental_vacuum")?;
+                let mut rows = statement.query([])?;
+                while rows.next()?.is_some() {}
+                Ok(())
+            })
             .and_then(|()| self.checkpoint());
         match scrubbed {
             Ok(true) => Traces::Gone,
@@ -244,11 +251,8 @@ fn check_bounds(new: &Enrolment) -> Result<(), StoreError> {
     {
         return refuse(format!("photo {index} has {} bytes; 1 to {PHOTO_BYTES_MAX} are stored", photo.len()));
     }
-    let grounds = &new.grounds;
-    let texts =
-        [&new.display_name, &grounds.purpose, &grounds.legal_basis, &grounds.consent_ref, &grounds.notice_version];
-    if texts.into_iter().flatten().any(|text| text.len() > TEXT_BYTES_MAX) {
-        return refuse(format!("a name or ground is longer than {TEXT_BYTES_MAX} bytes"));
+    if new.display_name.as_ref().is_some_and(|name| name.len() > TEXT_BYTES_MAX) {
+        return refuse(format!("the name is longer than {TEXT_BYTES_MAX} bytes"));
     }
     Ok(())
 }
@@ -262,12 +266,12 @@ fn find_status(connection: &Connection, id: &str) -> Result<Option<PersonStatus>
     Ok(text.map(|text| PersonStatus::parse(&text).unwrap_or(PersonStatus::Restricted)))
 }
 
-fn require(connection: &Connection, person: &PersonId) -> Result<PersonStatus, Fault> {
+pub(crate) fn require(connection: &Connection, person: &PersonId) -> Result<PersonStatus, Fault> {
     find_status(connection, person.as_str())?
         .ok_or_else(|| StoreError::NotEnrolled { person: person.as_str().into() }.into())
 }
 
-fn record(
+pub(crate) fn record(
     transaction: &Transaction<'_>,
     wall: WallMs,
     actor: &str,
@@ -279,7 +283,7 @@ fn record(
 }
 
 fn upsert_person(transaction: &Transaction<'_>, new: &Enrolment, actor: &str, now: WallMs) -> Result<(), Fault> {
-    let grounds = &new.grounds;
+    let grounds = Grounds::from(&new.grounds);
     transaction.execute(
         "INSERT INTO people (id, list, display_name, status_ms, enrolled_ms, enrolled_by, purpose, legal_basis, consent_ref,
                              notice_version, alternative_offered, expires_ms)
@@ -309,10 +313,11 @@ fn upsert_person(transaction: &Transaction<'_>, new: &Enrolment, actor: &str, no
 /// Stores the photos and returns, for each given photo, the id it has, and how many are new.
 fn insert_photos(
     transaction: &Transaction<'_>,
-    person: &str,
+    ring: &Ring,
     new: &Enrolment,
     now: WallMs,
 ) -> Result<(Vec<i64>, usize), Fault> {
+    let person = new.person.as_str();
     let (mut ids, mut stored) = (Vec::with_capacity(new.photos.len()), 0);
     for (photo, nth) in new.photos.iter().zip(0..) {
         let face = new.faces.get(nth).copied().flatten().map(face_text).transpose()?;
@@ -326,8 +331,17 @@ fn insert_photos(
             continue;
         }
         transaction
-            .prepare_cached("INSERT INTO photos (person, bytes, sha256, added_ms, face) VALUES (?1, ?2, ?3, ?4, ?5)")?
-            .execute(params![person, photo, sha256, now.0, face])?;
+            .prepare_cached(
+                "INSERT INTO photos (person, bytes, sha256, added_ms, face, sealing) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                person,
+                sealed::seal(ring, &Place::Photo { person, sha256: &sha256 }, photo)?,
+                sha256,
+                now.0,
+                face,
+                ring.epoch()
+            ])?;
         ids.push(transaction.last_insert_rowid());
         stored += 1;
     }
@@ -336,29 +350,43 @@ fn insert_photos(
 
 fn insert_template(
     transaction: &Transaction<'_>,
-    person: &str,
+    (ring, person): (&Ring, &str),
     template: &NewTemplate,
     photo: Option<i64>,
     now: WallMs,
 ) -> Result<(), Fault> {
-    let components = template.embedding.as_slice();
-    let bytes: zeroize::Zeroizing<Vec<u8>> =
-        zeroize::Zeroizing::new(components.iter().flat_map(|component| component.to_le_bytes()).collect());
+    let kind = if photo.is_some() { "photo" } else { "prototype" };
+    let sha256: String = match photo {
+        Some(photo) => transaction
+            .prepare_cached("SELECT sha256 FROM photos WHERE id = ?1")?
+            .query_row([photo], |row| row.get(0))?,
+        None => String::new(),
+    };
+    let place = Place::Template {
+        person,
+        kind,
+        size_bin_px: template.size_bin_px.map(i64::from),
+        model_digest: &template.model_digest,
+        preprocessing: &template.preprocessing,
+        sha256: &sha256,
+    };
     transaction
         .prepare_cached(
-            "INSERT INTO templates (person, photo, kind, size_bin_px, model_digest, preprocessing, dim, vector, added_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO templates (person, photo, kind, size_bin_px, model_digest, preprocessing, dim, vector, added_ms,
+                                    sealing)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(params![
             person,
             photo,
-            if photo.is_some() { "photo" } else { "prototype" },
+            kind,
             template.size_bin_px,
             template.model_digest,
             template.preprocessing,
-            i64::try_from(components.len()).unwrap_or(i64::MAX),
-            bytes.as_slice(),
+            i64::try_from(template.embedding.dim()).unwrap_or(i64::MAX),
+            sealed::seal_template(ring, &place, &template.embedding)?,
             now.0,
+            ring.epoch(),
         ])?;
     Ok(())
 }
@@ -394,4 +422,4 @@ fn to_person(row: &Row<'_>) -> Result<Option<Person>, rusqlite::Error> {
 
 #[cfg(test)]
 #[path = "people_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -1,14 +1,14 @@
 use super::*;
 use crate::evidence::tests::picture;
-use crate::testing::{Bench, embedding, key, list, noise, person, record};
-use sekisho_logic::record::{AlertEvent, Stage};
+use crate::needles::Needles;
+use crate::testing::{Bench, embedding, grounds, grounds_until, key, list, noise, person};
 use std::path::Path;
 
-const MODEL: &str = "aa11";
-const PREP: &str = "align-1";
-const NOW: WallMs = WallMs(1_000_000);
+pub(crate) const MODEL: &str = "aa11";
+pub(crate) const PREP: &str = "align-1";
+pub(crate) const NOW: WallMs = WallMs(1_000_000);
 
-fn template(source: TemplateSource, dim: usize, seed: u64) -> NewTemplate {
+pub(crate) fn template(source: TemplateSource, dim: usize, seed: u64) -> NewTemplate {
     NewTemplate {
         source,
         size_bin_px: None,
@@ -18,12 +18,12 @@ fn template(source: TemplateSource, dim: usize, seed: u64) -> NewTemplate {
     }
 }
 
-fn enrolment(name: &str, seed: u64) -> Enrolment {
+pub(crate) fn enrolment(name: &str, seed: u64) -> Enrolment {
     Enrolment {
         person: person(name),
         list: list("staff"),
         display_name: Some("Ann Example".into()),
-        grounds: Grounds { purpose: Some("entry".into()), alternative_offered: Some(true), ..Grounds::default() },
+        grounds: grounds(),
         photos: vec![noise(40_000, seed), noise(9_000, seed + 1)],
         faces: vec![Some([10, 20, 300, 400])],
         templates: vec![
@@ -83,7 +83,7 @@ fn replacing_does_not_bring_back_who_withdrew() {
 fn only_people_in_force_are_matched() {
     let mut bench = Bench::new();
     let mut ends = enrolment("ends-1", 20);
-    ends.grounds.expires = Some(WallMs(NOW.0 + 10));
+    ends.grounds = grounds_until(WallMs(NOW.0 + 10));
     for (name, seed) in [("ann-1", 1), ("gone-1", 5), ("held-1", 9)] {
         bench.store.enrol(Enrol::Add, &enrolment(name, seed), "uid:7", NOW).expect("enrolled");
     }
@@ -136,7 +136,7 @@ fn unreadable_prototypes_are_counted_not_matched() {
         bench.store.enrol(Enrol::Add, &enrolment(name, seed), "uid:7", NOW).expect("enrolled");
     }
     let damage = "UPDATE templates SET vector = zeroblob(512) WHERE person = 'nan-1';
-                  UPDATE templates SET sealing = 1 WHERE person = 'sealed-1';";
+                  UPDATE templates SET sealing = 7 WHERE person = 'sealed-1';";
     bench.store.read(|connection| Ok(connection.execute_batch(damage)?)).expect("damaged");
     let gallery = bench.store.gallery(MODEL, PREP, NOW).expect("gallery");
     assert_eq!((gallery.rows.len(), gallery.unreadable), (1, 2));
@@ -152,7 +152,7 @@ fn what_is_over_its_bound_or_unfounded_is_refused_whole() {
     let mut dangling = enrolment("ann-1", 1);
     dangling.templates[0].source = TemplateSource::Photo(2);
     let mut long = enrolment("ann-1", 1);
-    long.grounds.purpose = Some("x".repeat(TEXT_BYTES_MAX + 1));
+    long.display_name = Some("x".repeat(TEXT_BYTES_MAX + 1));
     for bad in [many, empty, dangling, long] {
         let error = bench.store.enrol(Enrol::Add, &bad, "uid:7", NOW).expect_err("refused");
         assert!(matches!(error, StoreError::Refused { .. }), "{error}");
@@ -180,45 +180,39 @@ fn another_process_sees_the_edit_at_once() {
     assert_ne!(bench.store.data_version().expect("data"), data);
     let after = bench.store.gallery_version().expect("gallery");
     assert!(after > gallery);
-    cli.audit(NOW, "uid:7", "config", None, json!({})).expect("something else");
+    cli.audit(NOW, "uid:7", "test", None, json!({})).expect("something else");
     assert_eq!(bench.store.gallery_version().expect("gallery"), after, "only people and templates count");
     cli.set_status(&person("ann-1"), PersonStatus::Withdrawn, "uid:7", NOW).expect("withdrawn");
     assert!(bench.store.gallery_version().expect("gallery") > after);
 }
 
-#[test]
-fn removal_is_audited_without_the_name() {
-    let mut bench = Bench::new();
-    bench.store.enrol(Enrol::Add, &enrolment("ann-1", 1), "uid:7", NOW).expect("enrolled");
-    let removed = bench.store.remove(&person("ann-1"), "uid:8", NOW).expect("removed");
-    assert_eq!(removed, Removed { photos: 2, templates: 3, pictures: 0, traces: Traces::Gone });
-    assert!(bench.store.people().expect("list").is_empty());
-    let again = bench.store.remove(&person("ann-1"), "uid:8", NOW);
-    assert!(matches!(again, Err(StoreError::NotEnrolled { .. })), "{again:?}");
-    let rows = bench.store.audit_entries(0, 10).expect("audit");
-    let told: Vec<_> =
-        rows.iter().map(|row| (row.actor.as_str(), row.action.as_str(), row.subject.as_deref())).collect();
-    assert_eq!(told, [("uid:7", "enrol", Some("ann-1")), ("uid:8", "remove", Some("ann-1"))]);
-    assert!(rows.iter().all(|row| !row.detail.contains("Example")));
-}
-
-/// How many of the given byte strings' 32-byte pieces (one in every 200 bytes) are in any file of `dir`.
-fn pieces_found(dir: &Path, secrets: &[Vec<u8>]) -> usize {
-    let files: Vec<Vec<u8>> = std::fs::read_dir(dir)
-        .expect("dir")
-        .map(|entry| std::fs::read(entry.expect("entry").path()).expect("read"))
-        .collect();
-    let found = |piece: &[u8]| files.iter().any(|file| file.windows(piece.len()).any(|window| window == piece));
-    secrets.iter().flat_map(|secret| secret.chunks_exact(200)).filter(|chunk| found(&chunk[..32])).count()
+/// How many of the given byte strings' pieces are in any file of `dir`.
+pub(crate) fn pieces_found(dir: &Path, secrets: &[Vec<u8>]) -> usize {
+    let needles = Needles::of(secrets.iter().map(Vec::as_slice));
+    let files = std::fs::read_dir(dir).expect("dir").map(|entry| entry.expect("entry").path());
+    files.map(|path| needles.found_in_file(&path).expect("read")).sum()
 }
 
 /// Ann's photos and large templates as they lie in a file.
-fn secrets(of: &Enrolment) -> Vec<Vec<u8>> {
+pub(crate) fn secrets(of: &Enrolment) -> Vec<Vec<u8>> {
     let vector = |t: &NewTemplate| t.embedding.as_slice().iter().flat_map(|v| v.to_le_bytes()).collect();
     of.photos.iter().cloned().chain(of.templates.iter().map(vector)).collect()
 }
 
-fn crowded(dir: &Path) -> (Store, Enrolment) {
+/// Everything sealed that is stored, of one person or of all, as it lies in the file.
+pub(crate) fn stored(store: &mut Store, of: &str) -> Vec<Vec<u8>> {
+    let sql =
+        "SELECT bytes FROM photos WHERE person LIKE ?1 UNION ALL SELECT vector FROM templates WHERE person LIKE ?1
+               UNION ALL SELECT picture FROM evidence WHERE person LIKE ?1";
+    store
+        .read(|connection| {
+            let mut statement = connection.prepare(sql)?;
+            Ok(statement.query_map([of], |row| row.get(0))?.collect::<Result<_, _>>()?)
+        })
+        .expect("read")
+}
+
+pub(crate) fn crowded(dir: &Path) -> (Store, Enrolment) {
     let mut store = Store::create_or_open_plain(&dir.join("db")).expect("made");
     let mut ann = enrolment("ann-1", 1000);
     // 1536 values are 6 KiB: more than a page, so that overflow pages are part of the test.
@@ -231,52 +225,19 @@ fn crowded(dir: &Path) -> (Store, Enrolment) {
     (store, ann)
 }
 
-/// In an encrypted file nothing could be found even if it were left behind, so this runs the same code on a plain file:
-/// it shows that no page of database, log or shared memory holds the bytes, and with encryption no page then holds their
-/// cipher text either. It says nothing about blocks that a flash disk keeps; against those stands the key.
-#[test]
-fn after_removal_no_file_holds_photo_or_template() {
-    let dir = tempfile::tempdir().expect("temp dir");
-    let (mut store, ann) = crowded(dir.path());
-    let secrets = secrets(&ann);
-    let all: usize = secrets.iter().map(|secret| secret.len() / 200).sum();
-    // A piece that lies across the border of two pages is in no file in one piece; there are two or three of those.
-    assert!(pieces_found(dir.path(), &secrets) > all - 10, "the scan finds what is there");
-    let removed = store.remove(&person("ann-1"), "uid:7", NOW).expect("removed");
-    assert_eq!(removed.traces, Traces::Gone);
-    assert_eq!(pieces_found(dir.path(), &secrets), 0, "while the store is still open");
-    assert_eq!(store.integrity_check().expect("checked"), Vec::<String>::new());
-    store.close().expect("closed");
-    assert_eq!(pieces_found(dir.path(), &secrets), 0);
-}
-
-/// The pictures the cameras took of somebody are as much theirs as the photographs.
-#[test]
-fn after_removal_no_file_holds_a_picture_of_their_alerts() {
-    let dir = tempfile::tempdir().expect("temp dir");
-    let (mut store, _) = crowded(dir.path());
-    let mut after = record("a-1", Stage::Confirmed);
-    after.person = person("ann-1");
-    store.append(&AlertEvent { before: None, after, sequence: 1 }, &[], "daemon").expect("appended");
-    let new: Vec<_> = (7001..7005).map(|taken| picture("a-1", taken, 20.0)).collect();
-    store.keep_evidence(&new, NOW, WallMs(NOW.0 + 1), 8).expect("kept");
-    let secrets: Vec<_> = new.into_iter().map(|picture| picture.png).collect();
-    let all: usize = secrets.iter().map(|secret| secret.len() / 200).sum();
-    assert!(pieces_found(dir.path(), &secrets) > all - 20, "the scan finds what is there");
-    let removed = store.remove(&person("ann-1"), "uid:7", NOW).expect("removed");
-    assert_eq!((removed.pictures, removed.traces), (4, Traces::Gone));
-    assert_eq!(pieces_found(dir.path(), &secrets), 0, "while the store is still open");
-    store.close().expect("closed");
-    assert_eq!(pieces_found(dir.path(), &secrets), 0);
-}
-
 #[test]
 fn no_file_holds_an_expired_picture() {
     let dir = tempfile::tempdir().expect("temp dir");
     let (mut store, _) = crowded(dir.path());
     let new: Vec<_> = (7001..7005).map(|taken| picture("a-1", taken, 20.0)).collect();
     store.keep_evidence(&new, NOW, WallMs(NOW.0 + 1), 8).expect("kept");
-    let secrets: Vec<_> = new.into_iter().map(|picture| picture.png).collect();
+    let plain: Vec<_> = new.into_iter().map(|picture| picture.png).collect();
+    assert_eq!(pieces_found(dir.path(), &plain), 0, "pictures are sealed");
+    let secrets = store.read(|c| {
+        let mut statement = c.prepare("SELECT picture FROM evidence")?;
+        Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<Vec<u8>>, _>>()?)
+    });
+    let secrets = secrets.expect("read");
     assert!(pieces_found(dir.path(), &secrets) > 100, "the scan finds what is there");
     assert_eq!(store.forget_evidence(WallMs(NOW.0 + 2), 9).expect("forgotten"), 4);
     assert_eq!(pieces_found(dir.path(), &secrets), 0, "while the store is still open");
@@ -285,29 +246,12 @@ fn no_file_holds_an_expired_picture() {
 #[test]
 fn without_our_settings_the_same_scan_finds_the_bytes() {
     let dir = tempfile::tempdir().expect("temp dir");
-    let (mut store, ann) = crowded(dir.path());
+    let (mut store, _) = crowded(dir.path());
+    let secrets = stored(&mut store, "ann-1");
     let careless = "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA secure_delete = OFF; DELETE FROM people WHERE id = 'ann-1';
                     PRAGMA wal_checkpoint(TRUNCATE);";
     store.read(|connection| Ok(connection.execute_batch(careless)?)).expect("deleted");
-    assert!(pieces_found(dir.path(), &secrets(&ann)) > 100, "a plain DELETE leaves the bytes in free pages");
-}
-
-#[test]
-fn a_reader_elsewhere_leaves_traces_and_we_say_so() {
-    let dir = tempfile::tempdir().expect("temp dir");
-    let (mut store, ann) = crowded(dir.path());
-    let mut reader = Store::create_or_open_plain(&dir.path().join("db")).expect("opened beside");
-    let removed = reader
-        .read(|connection| {
-            let snapshot = connection.unchecked_transaction()?;
-            snapshot.query_row("SELECT count(*) FROM people", [], |row| row.get::<_, i64>(0))?;
-            store.read(|writer| Ok(writer.busy_timeout(std::time::Duration::from_millis(20))?))?;
-            Ok(store.remove(&person("ann-1"), "uid:7", NOW)?)
-        })
-        .expect("removed");
-    assert_eq!(removed.traces, Traces::InLog);
-    assert!(store.checkpoint().expect("the reader is gone"));
-    assert_eq!(pieces_found(dir.path(), &secrets(&ann)), 0);
+    assert!(pieces_found(dir.path(), &secrets) > 100, "a plain DELETE leaves the bytes in free pages");
 }
 
 #[test]

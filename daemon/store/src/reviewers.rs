@@ -7,6 +7,7 @@ use crate::error::{Fault, StoreError};
 use crate::open::Store;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use sekisho_logic::id::ReviewerName;
+use sekisho_logic::role::{Action, Role, Roles};
 use sekisho_logic::time::WallMs;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ pub const REVIEWERS_MAX: usize = 256;
 /// What somebody may do at the review page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReviewerRole {
-    /// Look.
+    /// Look, without faces.
     Viewer,
     /// Look and vote.
     Reviewer,
@@ -48,10 +49,27 @@ impl ReviewerRole {
         Self::ALL.into_iter().find(|role| role.as_str() == text)
     }
 
+    /// The same as the program's table of permissions knows it.
+    #[must_use]
+    pub const fn role(self) -> Role {
+        match self {
+            Self::Viewer => Role::Viewer,
+            Self::Reviewer => Role::Reviewer,
+            Self::Admin => Role::Admin,
+            Self::Dpo => Role::Dpo,
+        }
+    }
+
+    /// Whether it permits something.
+    #[must_use]
+    pub fn may(self, action: Action) -> bool {
+        Roles::from(self.role()).may(action)
+    }
+
     /// Whether their votes count.
     #[must_use]
-    pub const fn votes(self) -> bool {
-        matches!(self, Self::Reviewer | Self::Admin)
+    pub fn votes(self) -> bool {
+        self.may(Action::Vote)
     }
 }
 

@@ -2,7 +2,10 @@
 
 use crate::{DbKey, Store};
 use sekisho_logic::embedding::Embedding;
+use sekisho_logic::grounds::{GroundsDraft, NewGrounds};
 use sekisho_logic::id::{CameraId, ListId, PersonId, TrackId};
+use sekisho_logic::lawful::LegalBasis;
+use sekisho_logic::policy::Purpose;
 use sekisho_logic::record::{AlertEvent, AlertId, AlertRecord, Cause, EvidenceRecord, Stage, Verdict, Vote};
 use sekisho_logic::time::WallMs;
 use std::path::PathBuf;
@@ -45,6 +48,41 @@ pub(crate) fn person(name: &str) -> PersonId {
 
 pub(crate) fn list(name: &str) -> ListId {
     ListId::try_new(name).expect("a name")
+}
+
+/// A key to sign with, another for each `seed`.
+pub(crate) fn signing(seed: u8) -> Option<crate::SigningKey> {
+    crate::SigningKey::new(&DbKey::from_bytes([seed; 32]))
+}
+
+/// Somebody on the list `watch`, without photographs.
+pub(crate) fn enrolment(name: &str) -> crate::Enrolment {
+    crate::Enrolment {
+        person: person(name),
+        list: list("watch"),
+        display_name: Some("Ann Example".into()),
+        grounds: grounds(),
+        photos: Vec::new(),
+        faces: Vec::new(),
+        templates: Vec::new(),
+    }
+}
+
+/// Complete grounds that last for ever, as far as tests go.
+pub(crate) fn grounds() -> NewGrounds {
+    grounds_until(WallMs(253_402_300_799_000))
+}
+
+pub(crate) fn grounds_until(expires: WallMs) -> NewGrounds {
+    let draft = GroundsDraft {
+        purpose: Some("entry".into()),
+        legal_basis: Some(LegalBasis::Consent),
+        record: Some("HR-7".into()),
+        notice: Some("3".into()),
+        expires: Some(expires),
+        alternative_offered: true,
+    };
+    NewGrounds::try_new(draft, Purpose::EntryLog, WallMs(0), u32::MAX).expect("complete")
 }
 
 /// Bytes that occur nowhere else, so that they can be looked for in files.
