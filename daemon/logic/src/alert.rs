@@ -15,7 +15,7 @@
 //! (unseen for the visit gap), and the list's cool-down has to pass, before another alert can open. A person's verdict is never undone by a machine: final
 //! stages have no way out. The person being removed from the gallery ends an open alert as `Withdrawn` or `Expired`.
 
-use crate::id::{CameraId, ListId, PersonId, TrackId};
+use crate::id::{CameraId, ERASED_PREFIX, ListId, PersonId, TrackId};
 use crate::policy::ListPolicy;
 use crate::record::{
     AlertEvent, AlertId, AlertRecord, Cause, EvidenceRecord, REASON_CHARS_MAX, SecondOpinion, Stage, Verdict, Vote,
@@ -195,7 +195,10 @@ impl AlertMachine {
                 key.clone(),
                 Open { record, sequence, deadline, independent: None, opinion: None, cool_down: Duration::ZERO },
             );
-            events.extend(self.apply(now, &key, Input::Restarted, |_| ()));
+            // Somebody who was erased meanwhile is told by a pseudonym, and cannot be seen again.
+            let erased = key.1.as_str().starts_with(ERASED_PREFIX);
+            let input = if erased { Input::PersonRemoved } else { Input::Restarted };
+            events.extend(self.apply(now, &key, input, |_| ()));
         }
         events
     }

@@ -75,6 +75,8 @@ pub struct Row {
     people: u32,
     /// Mean and standard deviation of the genuine cosines, as measured.
     genuine: (f64, f64),
+    /// Standard deviation of the impostor cosines, as measured.
+    impostor_deviation: f64,
     /// (log10 false match rate, cosine), rate descending, cosine ascending.
     tail: Vec<(f64, f64)>,
 }
@@ -214,10 +216,11 @@ impl Row {
         let line = raw.llr_slope.is_finite() && raw.llr_offset.is_finite() && raw.llr_slope > 0.0;
         let measured = line && raw.genuine_count >= GENUINE_MIN && raw.impostor_identities >= IDENTITIES_MIN;
         let genuine = (raw.genuine_mean, raw.genuine_std);
-        let (slope, offset, frames) = (raw.llr_slope, raw.llr_offset, raw.n);
+        let (slope, offset, frames, impostor_deviation) = (raw.llr_slope, raw.llr_offset, raw.n, raw.impostor_std);
         if !raw.decidable {
             let (tail, decidable) = (Vec::new(), false);
-            return Ok(Self { frames, decidable, measured, slope, offset, people: 1, genuine, tail });
+            let people = 1;
+            return Ok(Self { frames, decidable, measured, slope, offset, people, genuine, impostor_deviation, tail });
         }
         if !line {
             return Err(bad("llr-slope must be positive and both numbers of the line finite"));
@@ -234,7 +237,8 @@ impl Row {
         }
         let people = raw.impostor_identities.max(1);
         // A row that may identify somebody may speak about somebody.
-        Ok(Self { frames, decidable: true, measured: true, slope, offset, people, genuine, tail })
+        let (decidable, measured) = (true, true);
+        Ok(Self { frames, decidable, measured, slope, offset, people, genuine, impostor_deviation, tail })
     }
 
     /// Different people behind the impostor probes.
@@ -246,6 +250,18 @@ impl Row {
     /// The points of the impostor tail as (false match rate, cosine), rates falling.
     pub fn knots(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
         self.tail.iter().map(|(rate, cosine)| (10_f64.powf(*rate), *cosine))
+    }
+
+    /// Mean and standard deviation of the genuine cosines, as measured.
+    #[must_use]
+    pub const fn genuine(&self) -> (f64, f64) {
+        self.genuine
+    }
+
+    /// Standard deviation of the impostor cosines, as measured.
+    #[must_use]
+    pub const fn impostor_deviation(&self) -> f64 {
+        self.impostor_deviation
     }
 
     /// Natural-log likelihood ratio of a cosine.
@@ -304,7 +320,7 @@ impl Row {
 
 /// Share of a standard normal distribution above `z`. Source: Abramowitz and Stegun, "Handbook of Mathematical
 /// Functions", 26.2.17; absolute error below 7.5e-8.
-fn upper_normal(z: f64) -> f64 {
+pub(crate) fn upper_normal(z: f64) -> f64 {
     let t = 1.0 / (1.0 + 0.231_641_9 * z.abs());
     let series = [1.330_274_429, -1.821_255_978, 1.781_477_937, -0.356_563_782, 0.319_381_530];
     let sum = series.into_iter().fold(0.0, |sum, factor| (sum + factor) * t);

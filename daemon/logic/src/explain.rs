@@ -296,8 +296,8 @@ fn undecided(
             vec![Some(Help::Light { have: told.median_of(Unfit::Exposure, |quality| quality.brightness) }), more_frames]
         }
         Undecidable::Cut => vec![Some(Help::WholeFace), more_frames],
-        // Nothing was missing; nobody is named in shadow mode.
-        Undecidable::ShadowMode => Vec::new(),
+        // Nothing was missing: nobody is named in shadow mode, outside the zones, or of a picture on a wall.
+        Undecidable::ShadowMode | Undecidable::OutsideZone | Undecidable::Static => Vec::new(),
         Undecidable::TooFewFrames | Undecidable::NoEmbedding => vec![more_frames, larger(largest, need)],
         Undecidable::NoCalibration => {
             let px = last.map_or(largest, |look| look.inter_eye_px);

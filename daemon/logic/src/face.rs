@@ -70,12 +70,25 @@ pub enum Unfit {
     TooSoon,
     /// The network's answer was not a usable vector.
     NoEmbedding,
+    /// Outside the zones in which the camera may compare faces.
+    OutsideZone,
+    /// It does not move as a person does: a picture on a wall.
+    Static,
 }
 
 impl Unfit {
     /// Every reason, for tables and metrics.
-    pub const ALL: [Self; 7] =
-        [Self::TooSmall, Self::Blurred, Self::Pose, Self::Exposure, Self::Cut, Self::TooSoon, Self::NoEmbedding];
+    pub const ALL: [Self; 9] = [
+        Self::TooSmall,
+        Self::Blurred,
+        Self::Pose,
+        Self::Exposure,
+        Self::Cut,
+        Self::TooSoon,
+        Self::NoEmbedding,
+        Self::OutsideZone,
+        Self::Static,
+    ];
 
     /// The word used in configuration, status and logs.
     #[must_use]
@@ -88,6 +101,8 @@ impl Unfit {
             Self::Cut => "cut",
             Self::TooSoon => "too-soon",
             Self::NoEmbedding => "no-embedding",
+            Self::OutsideZone => "outside-zone",
+            Self::Static => "static",
         }
     }
 }
@@ -114,6 +129,8 @@ pub struct FrameFaces {
     pub camera: CameraId,
     /// When.
     pub stamp: FrameStamp,
+    /// Width and height of the frame, in pixels; what is inside a camera's zones hangs on it.
+    pub frame_px: (f32, f32),
     /// The faces.
     pub faces: Vec<TrackedFace>,
     /// Tracks that ended with this frame; they get their final verdict.

@@ -85,6 +85,11 @@ impl Gallery {
         Ok(gallery)
     }
 
+    /// Everybody with their prototype's components, in the order given.
+    pub fn entries(&self) -> impl Iterator<Item = (&Member, &[f32])> {
+        self.members.iter().zip(self.prototypes.chunks_exact(self.dim.max(1)))
+    }
+
     /// Notes who enrolled whom; names of people who are not in it are left out.
     #[must_use]
     pub fn with_enrollers(mut self, enrollers: impl IntoIterator<Item = (PersonId, String)>) -> Self {

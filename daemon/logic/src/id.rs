@@ -3,6 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+/// How the pseudonyms begin that stand in alerts for erased people; nobody is enrolled under such a name.
+pub const ERASED_PREFIX: &str = "erased-";
+
 /// Why a name was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} name {given:?} must be 1 to 64 characters of a-z, 0-9, '-' or '_' and start with a letter or digit")]

@@ -32,11 +32,15 @@ pub enum Undecidable {
     LookAlikes,
     /// Somebody enrolled was found, but the camera is in shadow mode and names nobody.
     ShadowMode,
+    /// Most faces were outside the zones in which the camera may compare them.
+    OutsideZone,
+    /// The face never moved as a person does.
+    Static,
 }
 
 impl Undecidable {
     /// Every reason, for tables and metrics.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::TooSmall,
         Self::Blurred,
         Self::Pose,
@@ -48,6 +52,8 @@ impl Undecidable {
         Self::Ambiguous,
         Self::LookAlikes,
         Self::ShadowMode,
+        Self::OutsideZone,
+        Self::Static,
     ];
 
     /// The word used in status, events and logs.
@@ -65,6 +71,8 @@ impl Undecidable {
             Self::Ambiguous => "ambiguous",
             Self::LookAlikes => "look-alikes",
             Self::ShadowMode => "shadow-mode",
+            Self::OutsideZone => "outside-zone",
+            Self::Static => "static",
         }
     }
 
@@ -78,6 +86,8 @@ impl Undecidable {
             Some(Unfit::Exposure) => Self::Exposure,
             Some(Unfit::Cut) => Self::Cut,
             Some(Unfit::NoEmbedding) => Self::NoEmbedding,
+            Some(Unfit::OutsideZone) => Self::OutsideZone,
+            Some(Unfit::Static) => Self::Static,
             Some(Unfit::TooSoon) | None => Self::TooFewFrames,
         }
     }

@@ -1,9 +1,11 @@
 //! Every number that decides about a person, in one place. Made from the configuration; changed by a reload.
 
 use crate::calibration::fmr_for_fpir;
+use crate::face::DetectedFace;
 use crate::hours::{Hours, Zone};
 use crate::id::{CameraId, ListId};
 use crate::time::WallMs;
+use crate::zone::{Area, Place};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -117,13 +119,23 @@ pub enum Mode {
     Shadow,
 }
 
-/// Which lists a camera may match at all.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+/// What a camera may compare at all.
+#[derive(Clone, Debug, PartialEq)]
 pub struct CameraPolicy {
     /// Lists; people on others are never compared with this camera's faces.
     pub lists: Vec<ListId>,
     /// Whether it raises alerts.
     pub mode: Mode,
+    /// Where in its picture.
+    pub area: Area,
+    /// When.
+    pub schedule: Hours,
+}
+
+impl Default for CameraPolicy {
+    fn default() -> Self {
+        Self { lists: Vec::new(), mode: Mode::Live, area: Area::default(), schedule: Hours::always() }
+    }
 }
 
 /// What a stale calibration does to deciding.
@@ -233,10 +245,25 @@ impl Policy {
         self.lists_at.get(&(list.clone(), camera.clone())).or_else(|| self.lists.get(list))
     }
 
-    /// Lists a camera may match at this moment.
+    /// Whether a camera may compare faces at this moment; one that is not configured has no hours of its own.
+    #[must_use]
+    pub fn is_open(&self, camera: &CameraId, wall: WallMs) -> bool {
+        self.cameras.get(camera).is_none_or(|its| its.schedule.contains(self.zone.local(wall)))
+    }
+
+    /// Whether a face lies where its camera may compare it, in a picture of `frame_px` (width, height).
+    #[must_use]
+    pub fn admits(&self, camera: &CameraId, face: &DetectedFace, frame_px: (f32, f32)) -> bool {
+        self.cameras.get(camera).is_none_or(|its| its.area.place(face, frame_px) == Place::Inside)
+    }
+
+    /// Lists a camera may match at this moment; none outside its hours.
     #[must_use]
     pub fn lists_now(&self, camera: &CameraId, wall: WallMs) -> Vec<ListId> {
         let local = self.zone.local(wall);
+        if !self.is_open(camera, wall) {
+            return Vec::new();
+        }
         let open = |list: &&ListId| self.list_at(list, camera).is_some_and(|policy| policy.schedule.contains(local));
         self.lists_of(camera).iter().filter(open).cloned().collect()
     }

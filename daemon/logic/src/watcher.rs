@@ -29,7 +29,7 @@ use crate::face::{FrameFaces, TrackedFace, Unfit};
 use crate::frame::FrameStamp;
 use crate::fusion::{Fusion, Offered};
 use crate::gallery::{Gallery, Member};
-use crate::id::{CameraId, TrackId};
+use crate::id::{CameraId, PersonId, TrackId};
 use crate::judge::{Bench, Judgement};
 use crate::outcome::{Outcome, TrackVerdict, Undecidable};
 use crate::picture::FacePicture;
@@ -68,6 +68,8 @@ pub enum Action {
 pub struct AlertPictures {
     /// Which alert.
     pub alert: AlertId,
+    /// Whom it is about.
+    pub person: PersonId,
     /// Where.
     pub camera: CameraId,
     /// The best frames of the track, in the order they were taken.
@@ -147,8 +149,11 @@ impl Watcher {
     /// One analysed frame.
     pub fn on_faces(&mut self, now: Now, frame: &FrameFaces) -> Vec<Action> {
         let mut actions = Vec::new();
-        for face in &frame.faces {
-            self.on_face(now, &frame.camera, frame.stamp, face, &mut actions);
+        // Cameras' eyes see to hours and zones before a face is embedded; here it is asked once more, by the policy in force.
+        let open = self.policy.is_open(&frame.camera, frame.stamp.wall);
+        for face in frame.faces.iter().filter(|_| open) {
+            let admitted = self.policy.admits(&frame.camera, &face.face, frame.frame_px);
+            self.on_face(now, (&frame.camera, frame.stamp), face, admitted, &mut actions);
         }
         for track in &frame.ended {
             actions.extend(self.end_track(&(frame.camera.clone(), *track)));
@@ -262,7 +267,14 @@ impl Watcher {
         self.overflow_total + self.alerts.refused_total()
     }
 
-    fn on_face(&mut self, now: Now, camera: &CameraId, stamp: FrameStamp, face: &TrackedFace, out: &mut Vec<Action>) {
+    fn on_face(
+        &mut self,
+        now: Now,
+        (camera, stamp): (&CameraId, FrameStamp),
+        face: &TrackedFace,
+        admitted: bool,
+        out: &mut Vec<Action>,
+    ) {
         let key = (camera.clone(), face.track);
         if !self.tracks.contains_key(&key) && self.tracks.len() >= TRACKS_MAX {
             self.overflow_total += 1;
@@ -272,7 +284,8 @@ impl Watcher {
         let explains = self.explains;
         let track = self.tracks.entry(key.clone()).or_insert_with(|| Track::begin(stamp, explains));
         track.note(stamp, &face.quality);
-        let fate = match (&face.embedding, &mut track.accused) {
+        let embedding = if admitted { face.embedding.as_ref() } else { Err(&Unfit::OutsideZone) };
+        let fate = match (embedding, &mut track.accused) {
             (Err(why), accused) => {
                 accused.as_mut().map_or(&mut track.primary, |accused| &mut accused.secondary).leave_out(*why);
                 Fate::LeftOut(*why)

@@ -28,7 +28,7 @@ pub(super) fn like(person: &str, cosine: f32) -> Embedding {
 pub(crate) fn policy(confirm: ConfirmBy) -> Policy {
     let list = ListId::try_new("staff").expect("name");
     let cameras = ["gate", "yard"].map(|name| {
-        (CameraId::try_new(name).expect("name"), CameraPolicy { lists: vec![list.clone()], mode: Mode::Live })
+        (CameraId::try_new(name).expect("name"), CameraPolicy { lists: vec![list.clone()], ..CameraPolicy::default() })
     });
     Policy {
         looks: vec![3, 6, 12],
@@ -170,7 +170,7 @@ impl World {
                 picture: Some(Arc::new(picture(stamp, quality))),
             };
             let camera = CameraId::try_new(camera).expect("name");
-            let frame = FrameFaces { camera, stamp, faces: vec![face], ended: Vec::new() };
+            let frame = FrameFaces { camera, stamp, frame_px: (640.0, 360.0), faces: vec![face], ended: Vec::new() };
             let actions = self.watcher.on_faces(self.now(), &frame);
             self.take(actions);
             self.at_ms += 300;

@@ -19,9 +19,11 @@ use crate::session::{RunError, Runtime};
 use sekisho_logic::embedding::Embedding;
 use sekisho_logic::face::{DetectedFace, Quality, Unfit};
 use sekisho_logic::frame::{FrameStamp, FrameView};
-use sekisho_logic::geometry::{CROP_PX, Rect, Similarity};
+use sekisho_logic::geometry::{CROP_PX, Point, Rect, Similarity};
 use sekisho_logic::picture::{FacePicture, RgbPatch};
+use sekisho_logic::pixelate::{blacken, pixelate_but};
 use sekisho_logic::time::{Clock, Mono};
+use sekisho_logic::zone::{Area, Polygon};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,7 +55,7 @@ pub struct FoundFace {
 pub type AnalyserError = RunError;
 
 /// What the operator decides about looking.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CameraEyesSettings {
     /// How often the whole picture is searched, whatever moved.
     pub full_frame_interval: Duration,
@@ -68,6 +70,8 @@ pub struct CameraEyesSettings {
     pub gate_on_motion: bool,
     /// Detector input pixels a frame may cost; what does not fit waits for the next frame.
     pub work_px_max: usize,
+    /// What moves inside these is not searched for.
+    pub masks: Vec<Polygon>,
 }
 
 impl Default for CameraEyesSettings {
@@ -81,6 +85,7 @@ impl Default for CameraEyesSettings {
             faces_max: 64,
             gate_on_motion: true,
             work_px_max: PlanSettings::default().work_px_max,
+            masks: Vec::new(),
         }
     }
 }
@@ -229,14 +234,23 @@ impl Eyes {
     /// What a face looks like, for a second network and for people: its aligned crop, and the face with half its size around
     /// it at the camera's own resolution (smaller where that is more than [`PATCH_PX_MAX`] across). `None` when its box is not
     /// usable.
-    pub fn picture(&mut self, view: &FrameView<'_>, face: &FoundFace, stamp: FrameStamp) -> Option<FacePicture> {
+    ///
+    /// Nobody else is to be seen on it, nor what is masked: `cover` says who and what.
+    pub fn picture(
+        &mut self,
+        view: &FrameView<'_>,
+        face: &FoundFace,
+        stamp: FrameStamp,
+        cover: &Cover<'_>,
+    ) -> Option<FacePicture> {
         let pixels = Pixels::Frame(*view);
         let (region, (width, height)) = patch(face.face.box_in_frame, pixels.size_px())?;
         let planes = self.patches.sample(pixels, region, (width, height));
         let triples = planes.red.iter().zip(planes.green).zip(planes.blue);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a byte")]
         let byte = |value: &f32| value.round().clamp(0.0, 255.0) as u8;
-        let rgb = triples.flat_map(|((r, g), b)| [byte(r), byte(g), byte(b)]).collect();
+        let mut rgb: Vec<u8> = triples.flat_map(|((r, g), b)| [byte(r), byte(g), byte(b)]).collect();
+        cover.apply(&mut rgb, (width, height), region, pixels.size_px(), face.face.box_in_frame);
         let side = u32::try_from(CROP_PX).ok()?;
         Some(FacePicture {
             stamp,
@@ -258,6 +272,44 @@ impl Eyes {
             crop_from_frame: aligned.crop_from_frame,
             crop,
         })
+    }
+}
+
+/// What must not be seen on a picture that may be kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Cover<'a> {
+    /// The boxes of all other faces, in frame pixels.
+    pub others: &'a [Rect],
+    /// What the camera may not show.
+    pub area: &'a Area,
+}
+
+impl Cover<'_> {
+    /// Pixelates the others and blackens what is masked in a patch of `width` x `height` pixels that shows `region` of the
+    /// frame. The margin around other faces spares `subject`.
+    fn apply(
+        &self,
+        rgb: &mut [u8],
+        (width, height): (usize, usize),
+        region: Rect,
+        frame_px: (f32, f32),
+        subject: Rect,
+    ) {
+        let (across, down) = (px(width) / region.width, px(height) / region.height);
+        // Boxes are in pixel centres, regions in pixel edges.
+        let in_patch = |face: Rect| {
+            let (x, y) = (face.x + 0.5 - region.x, face.y + 0.5 - region.y);
+            Rect::new(x * across, y * down, face.width * across, face.height * down)
+        };
+        let sides = (u32::try_from(width).unwrap_or(0), u32::try_from(height).unwrap_or(0));
+        for other in self.others {
+            pixelate_but(rgb, sides.0, sides.1, in_patch(*other), Some(in_patch(subject)));
+        }
+        if !self.area.masks().is_empty() {
+            let place =
+                |x: f32, y: f32| Point::new((region.x + x / across) / frame_px.0, (region.y + y / down) / frame_px.1);
+            blacken(rgb, sides.0, |x, y| self.area.hides(place(x, y)));
+        }
     }
 }
 
@@ -297,6 +349,39 @@ pub struct CameraEyes {
     copy: SmallLuma,
     gate: MotionGate,
     planner: Planner,
+    /// Whatever may be a face in the last frame, in frame pixels.
+    seen: Vec<Rect>,
+}
+
+/// From this score on something may be a face, so it is not shown on somebody else's picture, though it is not followed.
+const DOUBTFUL_SCORE: f32 = 0.3;
+
+/// The boxes of whatever may be a face; from the `doubtful_from`th on they are doubtful. Of those, what lies on a face that is
+/// none is a part of it: an eye, a mouth, its upper half.
+fn possible(sightings: &[Sighting], doubtful_from: usize) -> Vec<Rect> {
+    let boxes: Vec<Rect> = sightings.iter().map(|sighting| sighting.face.box_in_frame).collect();
+    let (sure, doubtful) = boxes.split_at(doubtful_from);
+    let on_a_face = |rect: &Rect| {
+        let Point { x, y } = rect.centre();
+        sure.iter()
+            .any(|face| (face.x..face.x + face.width).contains(&x) && (face.y..face.y + face.height).contains(&y))
+    };
+    sure.iter().chain(doubtful.iter().filter(|rect| !on_a_face(rect))).copied().collect()
+}
+
+/// What moved, without what moved inside a mask.
+fn unmasked(motion: Motion, masks: &[Polygon], frame_px: (f32, f32)) -> Motion {
+    match motion {
+        Motion::Regions(mut regions) if !masks.is_empty() => {
+            let share = |rect: &Rect| {
+                let (x, y) = (rect.x / frame_px.0, rect.y / frame_px.1);
+                Rect::new(x, y, rect.width / frame_px.0, rect.height / frame_px.1)
+            };
+            regions.retain(|region| !masks.iter().any(|mask| mask.holds(share(region))));
+            if regions.is_empty() { Motion::Still } else { Motion::Regions(regions) }
+        }
+        other => other,
+    }
 }
 
 /// Width of the grey copy the motion gate works on: with it, a block of motion on a 640 px frame is 16 px.
@@ -307,7 +392,6 @@ impl CameraEyes {
     #[must_use]
     pub fn new(settings: CameraEyesSettings) -> Self {
         Self {
-            settings,
             copy: SmallLuma::default(),
             gate: MotionGate::default(),
             planner: Planner::new(PlanSettings {
@@ -315,12 +399,21 @@ impl CameraEyes {
                 full_frame_interval: settings.full_frame_interval,
                 work_px_max: settings.work_px_max,
             }),
+            seen: Vec::new(),
+            settings,
         }
     }
 
     /// The camera was lost: what comes next may show something else, so nothing is remembered.
     pub fn forget(&mut self) {
-        *self = Self::new(self.settings);
+        *self = Self::new(self.settings.clone());
+    }
+
+    /// The boxes, in frame pixels, of whatever may have been a face in the frame that was looked at last, also what was too
+    /// doubtful or one too many to be followed.
+    #[must_use]
+    pub fn seen(&self) -> &[Rect] {
+        &self.seen
     }
 
     /// Every face that is worth looking for in this frame: where something moved, where live tracks are expected
@@ -338,7 +431,7 @@ impl CameraEyes {
         let begun = eyes.clock.now().mono;
         let motion = if self.settings.gate_on_motion {
             self.copy.fill(view, COPY_WIDTH);
-            self.gate.look(&self.copy)
+            unmasked(self.gate.look(&self.copy), &self.settings.masks, (px(view.width()), px(view.height())))
         } else {
             Motion::Regions(vec![Rect::new(0.0, 0.0, px(view.width()), px(view.height()))])
         };
@@ -347,8 +440,11 @@ impl CameraEyes {
         let pixels = Pixels::Frame(*view);
         let plan = self.planner.plan(pixels.size_px(), &motion, track_boxes, now);
         eyes.times.detector_runs_deferred += plan.deferred as u64;
-        let mut sightings = eyes.search(pixels, &plan.jobs, self.settings.score_min)?;
+        let mut sightings = eyes.search(pixels, &plan.jobs, self.settings.score_min.min(DOUBTFUL_SCORE))?;
         sightings.sort_by(|a, b| b.face.score.total_cmp(&a.face.score));
+        let doubtful_from = sightings.partition_point(|sighting| sighting.face.score >= self.settings.score_min);
+        self.seen = possible(&sightings, doubtful_from);
+        sightings.truncate(doubtful_from);
         eyes.times.faces += sightings.len() as u64;
         eyes.times.faces_dropped += sightings.len().saturating_sub(self.settings.faces_max) as u64;
         sightings.truncate(self.settings.faces_max);

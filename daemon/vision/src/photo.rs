@@ -41,6 +41,8 @@ const OTHER_SCORE_MIN: f32 = 0.75;
 
 /// Score of the face itself.
 const SCORE_MIN: f32 = 0.6;
+/// From here on something may be a face that is to be covered.
+const DOUBTFUL_SCORE_MIN: f32 = 0.4;
 
 /// Longer side, in input pixels, at which a photograph is searched most finely.
 const SIDE_FINE_PX: f32 = 1280.0;
@@ -238,6 +240,15 @@ pub fn find(eyes: &mut Eyes, pixels: Pixels<'_>, limits: &PhotoLimits) -> Result
         });
     }
     Ok(found)
+}
+
+/// Every face in a picture, however doubtful: what is to be covered for others' sake is better covered once too often.
+///
+/// # Errors
+/// [`PhotoError::Run`] when the networks fail.
+pub fn faces(eyes: &mut Eyes, pixels: Pixels<'_>) -> Result<Vec<Rect>, PhotoError> {
+    let sightings = eyes.search(pixels, &jobs(pixels), DOUBTFUL_SCORE_MIN)?;
+    Ok(sightings.into_iter().map(|sighting| sighting.face.box_in_frame).collect())
 }
 
 /// Decodes, finds and embeds.

@@ -1,6 +1,6 @@
 //! What a sample may be used to claim.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Fewer distinct people than this carry no claim about people.
 pub const PEOPLE_MIN: usize = 10;
@@ -9,7 +9,7 @@ pub const PEOPLE_MIN: usize = 10;
 pub const ERRORS_MIN: u64 = 3;
 
 /// Whether a figure is claimed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "is")]
 pub enum Claim {
     /// The sample carries it.

@@ -5,7 +5,7 @@
 //! the independent trials (ISO/IEC 19795-1, annex B). A bootstrap of a handful of errors is too narrow, so the interval
 //! is never narrower than Wilson's for independent trials (Wilson, JASA 22, 1927).
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Rounds of the bootstrap; the ends of the interval are then known within about a tenth of its width.
 const ROUNDS: usize = 1000;
@@ -26,7 +26,7 @@ pub struct Tally {
 }
 
 /// Where an interval comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum How {
     /// Bootstrap by identity, at least as wide as Wilson's.
@@ -38,7 +38,7 @@ pub enum How {
 }
 
 /// A share with its sample and 95 % interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Share {
     /// Trials in which it happened.

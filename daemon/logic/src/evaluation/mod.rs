@@ -12,5 +12,5 @@ mod interval;
 
 pub use claim::{Claim, ERRORS_MIN, PEOPLE_MIN, claim_found, claim_rate};
 pub use curve::{CurvePoint, Scores};
-pub use groups::{GroupShare, Spread, spread};
+pub use groups::{Apart, GroupShare, Spread, spread};
 pub use interval::{How, Share, SplitMix, Tally, share};

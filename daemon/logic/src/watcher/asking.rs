@@ -130,14 +130,16 @@ impl Watcher {
             return Vec::new();
         }
         self.second_counts.asked += 1;
-        let look = AlertPictures { alert: alert.clone(), camera: key.0.clone(), pictures };
+        let look =
+            AlertPictures { alert: alert.clone(), person: member.person.clone(), camera: key.0.clone(), pictures };
         self.evidence(&alert, key).into_iter().chain([Action::AskSecond(Box::new(look))]).collect()
     }
 
     /// The track's best pictures, for the people who review the alert.
     fn evidence(&self, alert: &AlertId, key: &Key) -> Option<Action> {
         let pictures = self.pictures(key);
-        let look = AlertPictures { alert: alert.clone(), camera: key.0.clone(), pictures };
+        let person = self.tracks.get(key)?.accused.as_ref()?.person.clone();
+        let look = AlertPictures { alert: alert.clone(), person, camera: key.0.clone(), pictures };
         (!look.pictures.is_empty()).then(|| Action::Evidence(Box::new(look)))
     }
 
