@@ -33,6 +33,20 @@ impl Clock for SystemClock {
     }
 }
 
+/// Where systemd-timesyncd says that it has the time.
+const TIMESYNC: &str = "/run/systemd/timesync";
+
+/// Whether the wall clock is synchronised with the network, where that can be known: `systemd-timesyncd` notes it in `/run`.
+/// `None` with another time service or none; asking the kernel is among the calls that the service is denied.
+#[must_use]
+pub fn synchronised() -> Option<bool> {
+    synchronised_by(std::path::Path::new(TIMESYNC))
+}
+
+fn synchronised_by(directory: &std::path::Path) -> Option<bool> {
+    directory.is_dir().then(|| directory.join("synchronized").exists())
+}
+
 /// Processor time of the calling thread, for measuring what work costs whatever else the machine does meanwhile. Its
 /// readings on different threads have nothing to do with each other.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,5 +57,21 @@ impl Clock for ThreadCpuClock {
         let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         let seconds = spent.tv_sec.unsigned_abs().saturating_mul(1_000_000_000);
         Now { mono: Mono::from_nanos(seconds.saturating_add(spent.tv_nsec.unsigned_abs())), wall: WallMs(0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_service_is_believed_where_there_is_one() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let place = dir.path().join("timesync");
+        assert_eq!(synchronised_by(&place), None);
+        std::fs::create_dir(&place).expect("made");
+        assert_eq!(synchronised_by(&place), Some(false));
+        std::fs::write(place.join("synchronized"), "").expect("written");
+        assert_eq!(synchronised_by(&place), Some(true));
     }
 }

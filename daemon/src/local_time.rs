@@ -1,6 +1,7 @@
 //! The time zone of schedules and quiet hours, as the deciding half can use it.
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use sekisho_logic::hours::Zone;
 use sekisho_logic::time::WallMs;
@@ -27,6 +28,19 @@ pub fn zone(name: &str) -> Option<Zone> {
         (at.as_second() < UNTIL_S).then(|| (WallMs(at.as_millisecond()), change.offset().seconds()))
     });
     Some(Zone::new(zone.to_offset(from).seconds(), changes.collect()))
+}
+
+/// The end of a day (`2027-03-31`) in the zone of that name. `None` for what is no date, or no zone.
+#[must_use]
+pub fn end_of_day(name: &str, date: &str) -> Option<WallMs> {
+    let zone = match name {
+        "system" => TimeZone::try_system().unwrap_or(TimeZone::UTC),
+        _ => TimeZone::get(name).ok()?,
+    };
+    // Ten characters, so that no time of day hides behind the date.
+    let day: Date = (date.len() == 10).then(|| date.parse().ok())??;
+    let next = day.tomorrow().ok()?.to_zoned(zone).ok()?;
+    Some(WallMs(next.timestamp().as_millisecond()))
 }
 
 /// A clock on the wall where somebody looks at a terminal.
@@ -70,6 +84,20 @@ mod tests {
         assert_eq!(tokyo.local(WallMs::from_rfc3339("2026-01-05T15:00:00Z").expect("a time")), WeekMinute::new(1, 0));
         assert!(zone("Mars/Olympus").is_none() && zone("").is_none());
         assert!(zone("system").is_some());
+    }
+
+    #[test]
+    fn a_day_ends_where_the_site_is() {
+        let end = |zone, date| end_of_day(zone, date).map(WallMs::to_rfc3339);
+        assert_eq!(end("Asia/Tokyo", "2027-03-31").as_deref(), Some("2027-03-31T15:00:00.000Z"));
+        assert_eq!(
+            end("Europe/Berlin", "2027-03-28").as_deref(),
+            Some("2027-03-28T22:00:00.000Z"),
+            "a day of 23 hours"
+        );
+        for bad in ["", "2027-02-30", "tomorrow", "2027-03-31T10:00", "31.03.2027"] {
+            assert_eq!(end("UTC", bad), None, "{bad}");
+        }
     }
 
     #[test]

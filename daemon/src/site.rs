@@ -1,16 +1,20 @@
 //! From settings to open things: what `run`, `replay` and the gallery verbs share.
 
+use crate::books::backup::restore;
+use crate::clock::SystemClock;
 use crate::cmd::Failure;
 use crate::config::Settings;
 use crate::config::credentials::CredentialPlaces;
-use crate::config::settings::{ListRules, ListSettings};
+use crate::config::settings::{CameraSettings, ListRules, ListSettings};
+use crate::keys;
 use crate::local_time;
 use sekisho_logic::calibration::{Calibration, RawCalibration};
 use sekisho_logic::gallery::{Gallery, Member};
 use sekisho_logic::id::PersonId;
 use sekisho_logic::policy::{CameraPolicy, ListPolicy, Policy, Standing};
-use sekisho_logic::time::WallMs;
-use sekisho_store::{DbKey, GalleryRows, IfMissing, Network, Store, StoreError};
+use sekisho_logic::time::{Clock as _, WallMs};
+use sekisho_store::{DbKey, GalleryRows, IfMissing, Network, SigningKey, Store, StoreError};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,20 +31,63 @@ pub fn credentials(settings: &Settings) -> CredentialPlaces {
 /// [`Failure::No`] with the store's own sentence.
 pub fn open_store(settings: &Settings) -> Result<Store, Failure> {
     let database = &settings.store.database;
-    let places = credentials(settings);
-    let found = places.find(&settings.store.key_credential).map_err(Failure::wrong)?;
-    let key = match found.as_deref().and_then(|file| Some((file.parent()?, file.file_name()?.to_str()?))) {
-        Some((directory, name)) => DbKey::from_credential(directory, name),
-        None => {
-            let state = &settings.daemon.state_dir;
-            make_private(state).map_err(|error| {
-                Failure::No(format!("{}: {error}; check [daemon] state-dir and its owner", state.display()))
-            })?;
-            let if_missing = if database.exists() { IfMissing::Refuse } else { IfMissing::Create };
-            DbKey::from_file(&settings.store.key_file, if_missing)
+    // A restore that was decided and broken off comes first.
+    restore::finish(&settings.daemon.state_dir)?;
+    let if_missing = if database.exists() { IfMissing::Refuse } else { IfMissing::Create };
+    let (places, state) = (credentials(settings), &settings.daemon.state_dir);
+    make_private(state).map_err(|error| {
+        Failure::No(format!("{}: {error}; check [daemon] state-dir and its owner", state.display()))
+    })?;
+    let (key, key_file) = (keys::database(settings, &places, if_missing)?, &settings.store.key_file);
+    let signing = signing_key(settings)?;
+    let mut store = match Store::create_or_open(database, key) {
+        // A change of the key that was cut off just before its last step.
+        Err(error @ StoreError::WrongKey { .. }) => {
+            let next = DbKey::next_if_any(key_file).map_err(Failure::no)?.ok_or_else(|| Failure::no(error))?;
+            let store = Store::create_or_open(database, next).map_err(Failure::no)?;
+            DbKey::install_next(key_file).map_err(Failure::no)?;
+            store
         }
+        other => other.map_err(Failure::no)?,
     };
-    Store::create_or_open(database, key.map_err(Failure::no)?).map_err(Failure::no)
+    store.sign_with(signing);
+    finish_erasures(&mut store, SystemClock::start().now().wall);
+    Ok(store)
+}
+
+/// Goes on with erasures that a crash cut off, and erases again whoever an older backup brought back. What cannot be done now
+/// holds up nothing: it is tried again by the daemon and by every command.
+fn finish_erasures(store: &mut Store, now: WallMs) {
+    let again = store.tombstones().and_then(|stones| store.apply_tombstones(&stones, now));
+    match again {
+        Ok(again) => again.iter().for_each(|erasure| {
+            tracing::warn!("{}: erased again: the database is older than the erasure", erasure.person);
+        }),
+        Err(error) => tracing::warn!("erased people may be back: {error}"),
+    }
+    if let Err(error) = store.resume_erasures(now) {
+        tracing::warn!("an erasure is not done yet: {error}");
+    }
+}
+
+/// The database's key, which must be there.
+///
+/// # Errors
+/// [`Failure::No`] when there is none.
+pub fn database_key(settings: &Settings) -> Result<DbKey, Failure> {
+    keys::database(settings, &credentials(settings), IfMissing::Refuse)
+}
+
+/// What checkpoints and receipts are signed with. One that was lost is made anew: what the old one signed stays provable with
+/// its public key.
+///
+/// # Errors
+/// [`Failure::No`] when it cannot be read or made.
+pub fn signing_key(settings: &Settings) -> Result<Option<SigningKey>, Failure> {
+    let its = &settings.store;
+    let places = credentials(settings);
+    let signing = keys::secret(&places, &its.audit_key_credential, &its.audit_key_file, IfMissing::Create)?;
+    Ok(SigningKey::new(&signing))
 }
 
 /// Makes a directory that only its owner may enter; one that is there is left alone.
@@ -184,11 +231,20 @@ pub fn policy_at(settings: &Settings, strangers_per_camera_day: f64) -> Policy {
         zone: local_time::zone(&settings.daemon.time_zone).unwrap_or_default(),
         second: decide.second,
         suspend_rejected: settings.drift.suspend_rejected,
-        cameras: watched
-            .map(|(name, camera)| (name.clone(), CameraPolicy { lists: camera.lists.clone(), mode: camera.mode }))
-            .collect(),
+        cameras: watched.map(|(name, camera)| (name.clone(), camera_policy(settings, camera))).collect(),
         counts_strangers: settings.shadow.enabled,
         standing: Standing::default(),
+    }
+}
+
+/// What one camera may compare.
+#[must_use]
+pub fn camera_policy(settings: &Settings, camera: &CameraSettings) -> CameraPolicy {
+    CameraPolicy {
+        lists: camera.lists.clone(),
+        mode: camera.mode,
+        area: camera.scope.area.clone(),
+        schedule: settings.hours_of(camera),
     }
 }
 
@@ -212,7 +268,7 @@ pub fn left_out(rows: &GalleryRows, second: Option<&Network>) -> Vec<String> {
     let without = (count > 0)
         .then(|| format!("gallery: {count} people cannot be matched with this network: {}; `sekisho gallery re-embed` makes their templates", names.join(", ")));
     let unreadable = (unreadable > 0).then(|| {
-        format!("gallery: {unreadable} prototypes cannot be read and are not compared; enrol their people again")
+        format!("gallery: {unreadable} prototypes cannot be read and are not compared: people.keys is damaged or lacks their keys; restore it, or enrol them again")
     });
     other.chain(without).chain(unreadable).collect()
 }
@@ -256,13 +312,37 @@ pub struct Galleries {
     pub second: Option<Arc<Gallery>>,
     /// People in the first gallery who are not in the second one: they become candidates and no machine confirms them.
     pub without_second: Vec<PersonId>,
-    /// What could not be taken, a sentence each.
+    /// People who are matched although parts of their grounds are missing.
+    pub without_grounds: usize,
+    /// What could not be taken or is to be seen to, a sentence each.
     pub left_out: Vec<String>,
+    /// When the next person's grounds run out.
+    pub next_expires: Option<WallMs>,
     /// The store's version of this content.
     pub version: i64,
 }
 
 impl Galleries {
+    /// The reference database for the audit trail: its version, how many are in it, and a digest over who is compared and with
+    /// what, from which nothing of a template can be told.
+    #[must_use]
+    pub fn about(&self) -> serde_json::Value {
+        let mut hasher = Sha256::new();
+        for (gallery, which) in [(Some(&self.first), 1_u8), (self.second.as_ref(), 2)] {
+            for (member, row) in gallery.into_iter().flat_map(|gallery| gallery.entries()) {
+                hasher.update([which]);
+                hasher.update(member.person.as_str());
+                hasher.update([0]);
+                hasher.update(member.list.as_str());
+                hasher.update([0]);
+                row.iter().for_each(|component| hasher.update(component.to_le_bytes()));
+            }
+        }
+        serde_json::json!({
+            "version": self.version, "people": self.first.members().len(), "sha256": hex::encode(hasher.finalize()),
+        })
+    }
+
     /// The galleries that the store's rows make.
     ///
     /// # Errors
@@ -272,10 +352,20 @@ impl Galleries {
         first: &Network,
         second: Option<&Network>,
     ) -> Result<Self, Failure> {
-        let (version, mut left_out) = (rows.version, left_out(&rows, second));
+        let (version, next_expires, mut left_out) = (rows.version, rows.next_expires, left_out(&rows, second));
+        let without_grounds = rows.without_grounds.len();
+        left_out.extend(groundless(&rows.without_grounds));
         let gallery = Arc::new(matcher_gallery(rows, &first.model_digest)?);
         let (Some(second_rows), Some(second)) = (second_rows, second) else {
-            return Ok(Self { first: gallery, second: None, without_second: Vec::new(), left_out, version });
+            return Ok(Self {
+                first: gallery,
+                second: None,
+                without_second: Vec::new(),
+                without_grounds,
+                left_out,
+                next_expires,
+                version,
+            });
         };
         if second_rows.unreadable > 0 {
             left_out.push(format!(
@@ -288,20 +378,37 @@ impl Galleries {
         let members = gallery.members().iter().map(|member| &member.person);
         let without_second: Vec<PersonId> = members.filter(|person| !known.contains(person)).cloned().collect();
         left_out.extend(unconfirmable(&without_second));
-        Ok(Self { first: gallery, second: Some(Arc::new(second_gallery)), without_second, left_out, version })
+        let second = Some(Arc::new(second_gallery));
+        Ok(Self { first: gallery, second, without_second, without_grounds, left_out, next_expires, version })
     }
 }
 
-fn unconfirmable(people: &[PersonId]) -> Option<String> {
+/// The first ten of them, and how many more there are.
+#[must_use]
+pub fn named(people: &[PersonId]) -> String {
     let names: Vec<_> = people.iter().take(10).map(ToString::to_string).collect();
     let more = people.len().saturating_sub(names.len());
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", names.join(", "))
+}
+
+fn groundless(people: &[PersonId]) -> Option<String> {
     (!people.is_empty()).then(|| {
         format!(
-            "gallery: {} people have no template of the second network and are never machine-confirmed: {}{more}; \
+            "gallery: {} people are matched without complete grounds: {}; `sekisho gallery grounds PERSON` records them",
+            people.len(),
+            named(people),
+        )
+    })
+}
+
+fn unconfirmable(people: &[PersonId]) -> Option<String> {
+    (!people.is_empty()).then(|| {
+        format!(
+            "gallery: {} people have no template of the second network and are never machine-confirmed: {}; \
              `sekisho gallery re-embed` makes their templates",
             people.len(),
-            names.join(", "),
+            named(people),
         )
     })
 }

@@ -10,11 +10,12 @@ use crate::config::Settings;
 use crate::evidence::portrait::portrait;
 use crate::page::report::Folder;
 use crate::site;
-use crate::status::access::{Peer, Role};
+use crate::status::access::Peer;
 use crate::status::blind::Reader;
 use crate::status::wire;
 use crate::web::reviewers::Reviewers;
 use sekisho_logic::record::AlertId;
+use sekisho_logic::role::Role;
 use sekisho_logic::time::Clock as _;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -59,7 +60,7 @@ pub(super) fn write(settings: &Settings, id: &str, folder: &Path) -> Result<Valu
     reviewers.replace(store.reviewers().map_err(Failure::no)?);
     store.close().map_err(Failure::no)?;
     // Whoever can open the database may vote, and is told no more than at the socket until they have.
-    let peer = Peer { uid: rustix::process::getuid().as_raw(), pid: None, role: Role::Admin };
+    let peer = Peer { uid: rustix::process::getuid().as_raw(), pid: None, roles: Role::Admin.into() };
     let mut told = Reader { peer, reviewers: &reviewers }.alert(wire::alert(&record));
     (told["pictures"], told["photos"]) = (json!(pictures), json!(faces));
     Ok(told)

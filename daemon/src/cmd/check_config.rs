@@ -43,12 +43,24 @@ pub fn run(config: &Path, args: CheckConfigArgs) -> Result<(), Failure> {
             Err(ConfigError::Unreadable { cause, .. }) => vec![document!({ "wrong": cause.to_string() })],
             Ok(_) => Vec::new(),
         };
-        json(&document!({ "file": config, "valid": read.is_ok(), "problems": problems }));
+        let (undone, profile) = match &read {
+            Ok(settings) => (settings.undone(), settings.profile_changes()),
+            Err(_) => (Vec::new(), [].as_slice()),
+        };
+        json(&document!({
+            "file": config, "valid": read.is_ok(), "problems": problems, "undone": undone, "profile-changes": profile,
+        }));
     }
     let settings = read.map_err(Failure::wrong)?;
     if !args.json.json {
         let cameras = settings.cameras.values().filter(|camera| camera.enabled).count();
         line(&format!("{}: valid; {cameras} cameras enabled, {} lists", config.display(), settings.lists.len()));
+        for change in settings.profile_changes() {
+            line(&format!("  profile {}: {change}", settings.privacy.profile.as_str()));
+        }
+        for said in settings.undone() {
+            line(&format!("  to do: {said}"));
+        }
     }
     Ok(())
 }

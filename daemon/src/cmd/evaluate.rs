@@ -3,6 +3,7 @@
 use super::output::{json, line, watched};
 use super::{Failure, JsonFlag};
 use crate::clock::SystemClock;
+use crate::evaluate::summary::Summary;
 use crate::evaluate::{About, Evaluation, Rules, evaluate, groups, material::Folders, page};
 use crate::eyes::Loaded;
 use crate::measure::Measurer;
@@ -29,9 +30,13 @@ pub struct EvaluateArgs {
     /// Pictures or clips of people who are not in the gallery, with or without sub-folders.
     #[arg(long, value_name = "DIR")]
     strangers: Option<PathBuf>,
-    /// Groups to compare: a CSV file of `person,group`.
+    /// Groups to compare: a CSV file of `person,group`, or with a heading `person,sex,age-band,...` for several ways to group.
+    /// The labels are for this test alone; nothing keeps them.
     #[arg(long, value_name = "FILE")]
     groups: Option<PathBuf>,
+    /// Keep how far the groups are apart, without anybody's label, so that the daemon's status warns of it.
+    #[arg(long, requires = "groups")]
+    write_summary: bool,
     /// The site's traffic and prices (see site-example.toml).
     #[arg(long, value_name = "FILE")]
     site: Option<PathBuf>,
@@ -61,6 +66,7 @@ pub fn run(config: &Path, args: &EvaluateArgs) -> Result<(), Failure> {
     let folders = Folders::read(&args.gallery, &args.probes, args.strangers.as_deref())?;
     let (probes, strangers) = folders.labels();
     let groups = args.groups.as_deref().map(|path| groups::read(path, &probes, &strangers)).transpose()?;
+    let groups = groups.unwrap_or_default();
     let folder = Folder::open(&args.out)?;
 
     let mut loaded = Loaded::open(&settings)?;
@@ -94,6 +100,9 @@ pub fn run(config: &Path, args: &EvaluateArgs) -> Result<(), Failure> {
     let document = serde_json::to_value(&evaluation).map_err(Failure::no)?;
     folder.write("report.json", &format!("{document:#}\n"))?;
     let report = folder.write("report.html", &page::report(&evaluation))?;
+    if args.write_summary {
+        Summary::of(&evaluation, loaded.embedder_digest()).write(&settings)?;
+    }
     for note in &evaluation.notes {
         let values: Vec<(&str, Said)> = note.values.iter().map(|(name, value)| (*name, Said::same(value))).collect();
         eprintln!("sekisho: {}", page::say(&note.word(), &values).en);

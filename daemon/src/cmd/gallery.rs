@@ -4,64 +4,79 @@
 //! within a second.
 
 use super::output::{json, line, table, watched};
+use super::rights::{self, CorrectArgs, ExportArgs, ReasonArgs, Right};
 use super::{Failure, JsonFlag};
 use crate::clock::SystemClock;
 use crate::config::Settings;
-use crate::eyes::Loaded;
 use crate::networks::Networks;
+use crate::roles::BreakGlass;
 use crate::second::OpenSecond;
 use crate::site;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use sekisho_logic::embedding::Embedding;
-use sekisho_logic::id::{ListId, PersonId};
-use sekisho_logic::time::Clock as _;
-use sekisho_store::{Enrol, Enrolment, Grounds, Network, NewTemplate, Person, Removed, Store, TemplateSource, Traces};
+use sekisho_logic::id::PersonId;
+use sekisho_logic::time::{Clock as _, WallMs};
+use sekisho_store::{Network, NewTemplate, Person, Store, TemplateSource};
 use sekisho_vision::photo::EnrolledFace;
 use serde_json::{Value, json as document};
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What to do with the gallery.
 #[derive(Debug, Subcommand)]
 pub enum GalleryVerb {
     /// Enrol a person from one or more photographs, each showing that person's face and no other.
-    Enroll(EnrollArgs),
+    Enroll(super::enrol::EnrollArgs),
     /// Everybody who is enrolled.
     List(JsonFlag),
     /// One person.
     Show(PersonArgs),
+    /// Record or renew the grounds on which a person is enrolled.
+    Grounds(super::grounds::GroundsVerb),
+    /// What is wrong with photographs and entries, who may be taken for whom, and what to do about it.
+    Doctor(super::doctor::DoctorArgs),
+    /// The person withdrew: stop matching them, for good.
+    Withdraw(super::withdraw::WithdrawArgs),
     /// Make the templates anew from the kept photographs, after the network or its preprocessing changed.
     ReEmbed(super::re_embed::ReEmbedArgs),
-    /// Erase a person: photographs, templates, pictures of their alerts, and the bytes they left behind.
-    Remove(PersonArgs),
-}
-
-/// Options of `gallery enroll`.
-#[derive(Debug, Args)]
-pub struct EnrollArgs {
-    /// A reference for the person, used in alerts and logs (a-z, 0-9, '-', '_').
-    person: String,
-    /// Photographs, JPEG or PNG. Several, from different days, make a better template than one.
-    #[arg(required = true)]
-    photos: Vec<PathBuf>,
-    /// The list the person belongs to; its policy decides what being recognised means.
-    #[arg(long, default_value = "staff")]
-    list: String,
-    /// Take these photographs instead of the present ones.
-    #[arg(long)]
-    replace: bool,
-    #[command(flatten)]
-    json: JsonFlag,
+    /// Keep a person but match them no more, while a dispute is open or at their request.
+    Restrict(ReasonArgs),
+    /// End a restriction.
+    Release(ReasonArgs),
+    /// Have nothing about a person erased or purged until the hold is lifted.
+    Hold(ReasonArgs),
+    /// Lift a hold.
+    Unhold(ReasonArgs),
+    /// Correct facts about a person.
+    Correct(CorrectArgs),
+    /// Write out for a person all that is held about them; faces of others are covered.
+    Export(ExportArgs),
+    /// Erase a person: key, photographs, templates, pictures of their alerts, and the bytes they left behind; with a receipt.
+    #[command(visible_alias = "remove")]
+    Erase(EraseArgs),
+    /// Prove that nothing is left of somebody who was erased.
+    VerifyErasure(super::erase::VerifyArgs),
+    /// Renew every person's key, the rotation of templates and the database's key. The daemon must be stopped.
+    Rekey(super::rekey::RekeyArgs),
 }
 
 /// A verb about one person.
 #[derive(Debug, Args)]
 pub struct PersonArgs {
     /// The person's reference.
-    person: String,
+    pub(super) person: String,
     #[command(flatten)]
-    json: JsonFlag,
+    pub(super) json: JsonFlag,
+}
+
+/// Options of `gallery erase`.
+#[derive(Debug, Args)]
+pub struct EraseArgs {
+    #[command(flatten)]
+    pub(super) of: PersonArgs,
+    #[command(flatten)]
+    pub(super) glass: BreakGlass,
 }
 
 /// Does what was asked.
@@ -70,72 +85,29 @@ pub struct PersonArgs {
 /// [`Failure`] with one sentence.
 pub fn run(config: &Path, verb: GalleryVerb) -> Result<(), Failure> {
     match verb {
-        GalleryVerb::Enroll(args) => enroll(config, &args),
+        GalleryVerb::Enroll(args) => super::enrol::run(config, &args),
+        GalleryVerb::Grounds(args) => super::grounds::run(config, &args),
         GalleryVerb::List(flag) => list(config, flag),
         GalleryVerb::Show(args) => show(config, &args),
+        GalleryVerb::Doctor(args) => super::doctor::run(config, &args),
+        GalleryVerb::Withdraw(args) => super::withdraw::run(config, &args),
         GalleryVerb::ReEmbed(args) => super::re_embed::run(config, &args),
-        GalleryVerb::Remove(args) => remove(config, &args),
+        GalleryVerb::Restrict(args) => rights::exercise(config, &args, Right::Restrict),
+        GalleryVerb::Release(args) => rights::exercise(config, &args, Right::Release),
+        GalleryVerb::Hold(args) => rights::exercise(config, &args, Right::Hold),
+        GalleryVerb::Unhold(args) => rights::exercise(config, &args, Right::Unhold),
+        GalleryVerb::Correct(args) => rights::correct(config, &args),
+        GalleryVerb::Export(args) => rights::export(config, &args),
+        GalleryVerb::Erase(args) => super::erase::erase(config, &args),
+        GalleryVerb::VerifyErasure(args) => super::erase::verify(config, &args),
+        GalleryVerb::Rekey(args) => super::rekey::run(config, &args),
     }
 }
 
-/// The name under which the user of this command is audited. Under sudo it is who asked, not root: whoever enrols somebody
-/// is to be told from whoever reviews their alerts. Only root could forge it, and root can do anything.
-pub(super) fn actor() -> String {
-    let uid = rustix::process::getuid().as_raw();
-    let behind_sudo = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok()).filter(|_| uid == 0);
-    format!("uid:{}", behind_sudo.unwrap_or(uid))
-}
+pub(super) use crate::roles::actor;
 
 pub(super) fn person_id(text: &str) -> Result<PersonId, Failure> {
     PersonId::try_new(text).map_err(Failure::wrong)
-}
-
-fn enroll(config: &Path, args: &EnrollArgs) -> Result<(), Failure> {
-    let settings = super::check_config::load(config)?;
-    let person = person_id(&args.person)?;
-    let list = ListId::try_new(&args.list).map_err(Failure::wrong)?;
-    if !settings.lists.contains_key(&list) {
-        let known: Vec<_> = settings.lists.keys().map(ToString::to_string).collect();
-        let said = format!("there is no list {:?}; the configuration has {}", args.list, known.join(", "));
-        return Err(Failure::Wrong(said));
-    }
-    let mut loaded = Loaded::open(&settings)?;
-    let (mut eyes, mut second) = (loaded.eyes()?, loaded.second()?);
-    let bar = bar(args.photos.len(), args.json);
-    let (mut files, mut faces) = (Vec::new(), Vec::new());
-    for path in &args.photos {
-        bar.set_message(path.display().to_string());
-        let (bytes, face) = eyes.photo(path)?;
-        files.push(bytes);
-        faces.push(face);
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
-    let new = Enrolment {
-        person: person.clone(),
-        list,
-        display_name: None,
-        grounds: Grounds::default(),
-        photos: files,
-        faces: faces.iter().map(|face| Some(face.face_in_photo)).collect(),
-        templates: templates((0..).zip(&faces), loaded.first(), second.as_mut())?,
-    };
-    let how = if args.replace { Enrol::Replace } else { Enrol::Add };
-    let mut store = site::open_store(&settings)?;
-    let now = SystemClock::start().now().wall;
-    let done = store.enrol(how, &new, &actor(), now).map_err(Failure::no)?;
-    store.close().map_err(Failure::no)?;
-    let sizes: Vec<_> = faces.iter().map(|face| face.quality.inter_eye_px).collect();
-    if args.json.json {
-        json(&document!({
-            "person": person, "photos": done.photos, "templates": done.templates, "replaced": done.replaced,
-            "status": done.status.as_str(), "inter-eye-px": sizes,
-        }));
-    } else {
-        let sizes: Vec<_> = sizes.iter().map(|px| format!("{px:.0}")).collect();
-        line(&format!("{person}: enrolled from {} photographs (inter-eye {} px)", done.photos, sizes.join(", ")));
-    }
-    Ok(())
 }
 
 /// A bar over `steps` for whoever watches; nothing for programs.
@@ -164,7 +136,7 @@ pub(super) fn templates<'a>(
 }
 
 /// One network's templates, and the unit mean of them all.
-fn of_network(
+pub(super) fn of_network(
     photos: impl IntoIterator<Item = (i64, Embedding)>,
     network: &Network,
 ) -> Result<Vec<NewTemplate>, Failure> {
@@ -225,18 +197,36 @@ impl Known {
 }
 
 fn about(person: &Person, known: Option<&Known>) -> Value {
+    let grounds = &person.grounds;
     document!({
         "person": person.id,
         "list": person.list,
         "status": person.status.as_str(),
         "enrolled": person.enrolled.to_rfc3339(),
         "enrolled-by": person.enrolled_by,
-        "expires": person.grounds.expires.map(sekisho_logic::time::WallMs::to_rfc3339),
+        "display-name": person.display_name,
+        "purpose": grounds.purpose,
+        "legal-basis": grounds.legal_basis,
+        "record": grounds.consent_ref,
+        "notice": grounds.notice_version,
+        "alternative-offered": grounds.alternative_offered,
+        "expires": grounds.expires.map(sekisho_logic::time::WallMs::to_rfc3339),
+        "grounds-complete": grounds.complete(),
         "photos": person.photos,
         "templates": person.templates,
         "first-network": known.map(|known| known.first.contains(&person.id)),
         "second-network": known.and_then(|known| Some(known.second.as_ref()?.contains(&person.id))),
     })
+}
+
+/// Until when the grounds last, or that they do not.
+fn until(person: &Person, now: WallMs) -> String {
+    match person.grounds.expires {
+        Some(expires) if expires <= now => "EXPIRED".to_owned(),
+        // The end of a day is the beginning of the next one.
+        Some(WallMs(end)) if person.grounds.complete() => format!("until {:.10}", WallMs(end - 1).to_rfc3339()),
+        Some(_) | None => "INCOMPLETE".to_owned(),
+    }
 }
 
 fn list(config: &Path, flag: JsonFlag) -> Result<(), Failure> {
@@ -249,6 +239,7 @@ fn list(config: &Path, flag: JsonFlag) -> Result<(), Failure> {
         json(&document!({ "people": people.iter().map(about).collect::<Vec<_>>() }));
         return Ok(());
     }
+    let now = SystemClock::start().now().wall;
     let rows = people.iter().map(|person| {
         vec![
             person.id.to_string(),
@@ -257,9 +248,10 @@ fn list(config: &Path, flag: JsonFlag) -> Result<(), Failure> {
             person.photos.to_string(),
             known.as_ref().map_or("?", |known| known.word(&person.id)).to_owned(),
             person.enrolled.to_rfc3339(),
+            until(person, now),
         ]
     });
-    line(&table(&["person", "list", "status", "photos", "networks", "enrolled"], &rows.collect::<Vec<_>>()));
+    line(&table(&["person", "list", "status", "photos", "networks", "enrolled", "grounds"], &rows.collect::<Vec<_>>()));
     if let Some(Known { first, second: Some(second) }) = &known {
         let lacking = people.iter().filter(|person| first.contains(&person.id) && !second.contains(&person.id)).count();
         if lacking > 0 {
@@ -271,6 +263,24 @@ fn list(config: &Path, flag: JsonFlag) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+/// What `gallery show` prints, in this order.
+const SHOWN: [&str; 14] = [
+    "person",
+    "display-name",
+    "list",
+    "status",
+    "enrolled",
+    "enrolled-by",
+    "purpose",
+    "legal-basis",
+    "record",
+    "notice",
+    "alternative-offered",
+    "expires",
+    "photos",
+    "templates",
+];
 
 fn show(config: &Path, args: &PersonArgs) -> Result<(), Failure> {
     let settings = super::check_config::load(config)?;
@@ -285,34 +295,12 @@ fn show(config: &Path, args: &PersonArgs) -> Result<(), Failure> {
         json(&person);
         return Ok(());
     }
-    for name in ["person", "list", "status", "enrolled", "enrolled-by", "expires", "photos", "templates"] {
-        line(&format!("{name:<12}{}", super::output::field(&person, name)));
+    for name in SHOWN {
+        line(&format!("{name:<21}{}", super::output::field(&person, name)));
     }
-    line(&format!("{:<12}{}", "networks", known.map_or("?", |known| known.word(&found.id))));
-    Ok(())
-}
-
-fn remove(config: &Path, args: &PersonArgs) -> Result<(), Failure> {
-    let settings = super::check_config::load(config)?;
-    let person = person_id(&args.person)?;
-    let mut store = site::open_store(&settings)?;
-    let done = store.remove(&person, &actor(), SystemClock::start().now().wall).map_err(Failure::no)?;
-    store.close().map_err(Failure::no)?;
-    let traces = match done.traces {
-        Traces::Gone => "no bytes of them are left in the database's files",
-        Traces::InLog => "encrypted remains stay in the log until the daemon's next checkpoint",
-    };
-    if args.json.json {
-        let gone = done.traces == Traces::Gone;
-        json(&document!({
-            "person": person, "photos": done.photos, "templates": done.templates, "pictures": done.pictures,
-            "traces-gone": gone,
-        }));
-    } else {
-        let Removed { photos, templates, pictures, .. } = done;
-        line(&format!(
-            "{person}: {photos} photographs, {templates} templates and {pictures} pictures of alerts erased; {traces}"
-        ));
+    line(&format!("{:<21}{}", "networks", known.map_or("?", |known| known.word(&found.id))));
+    if !found.grounds.complete() {
+        line(&format!("the grounds are not complete; `sekisho gallery grounds {wanted}` records them"));
     }
     Ok(())
 }

@@ -2,23 +2,36 @@
 
 mod alert_pictures;
 pub mod alerts;
+pub mod audit;
+pub mod backup;
+pub mod breach;
 pub mod calibrate;
 pub mod cameras;
 pub mod check_config;
 pub mod client;
+pub mod doctor;
+pub mod dpia;
+pub mod enrol;
+pub mod erase;
 pub mod evaluate;
 pub mod gallery;
+pub mod grounds;
 pub mod models;
+pub mod notice;
 pub mod output;
+pub mod pause;
 pub mod re_embed;
+pub mod rekey;
 pub mod replay;
 pub mod review;
 pub mod reviewers;
+pub mod rights;
 pub mod run;
 pub mod sinks;
 pub mod status;
 pub mod terminal;
 pub mod watch;
+pub mod withdraw;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -54,11 +67,25 @@ enum Verb {
     /// Alerts: list, show, watch, vote.
     #[command(subcommand)]
     Alerts(alerts::AlertsVerb),
+    /// Stop all matching at once and until further notice; streams stay up. Holds over restarts.
+    PauseMatching(pause::PauseArgs),
+    /// Go on with matching.
+    ResumeMatching(JsonFlag),
     /// Open the review page: faces side by side, queue, votes.
     Review(review::ReviewArgs),
     /// Who may log in to the review page.
     #[command(subcommand)]
     Reviewers(reviewers::ReviewersVerb),
+    /// The audit trail: who did what, when, and whether anybody changed it since.
+    #[command(subcommand)]
+    Audit(audit::AuditVerb),
+    /// Backups: make one, list and clear away old ones.
+    #[command(subcommand)]
+    Backup(backup::BackupVerb),
+    /// Put a backup back. The daemon must be stopped.
+    Restore(backup::RestoreArgs),
+    /// What a breach would concern, for the notice that is due within 72 hours, in Markdown.
+    BreachReport(breach::BreachArgs),
     /// Sinks: how deliveries go, and trying again what was given up.
     #[command(subcommand)]
     Sinks(sinks::SinksVerb),
@@ -68,6 +95,10 @@ enum Verb {
     Evaluate(evaluate::EvaluateArgs),
     /// Fit the calibration to this site, and look after it.
     Calibrate(calibrate::CalibrateArgs),
+    /// Print the sign at the door and the notice behind it, as the configuration means them.
+    Notice(notice::NoticeArgs),
+    /// Print the facts a data-protection impact assessment starts from, as Markdown or JSON.
+    Dpia(dpia::DpiaArgs),
     /// The networks: hashes, contracts, licences.
     #[command(subcommand)]
     Models(models::ModelsVerb),
@@ -138,12 +169,20 @@ pub fn dispatch(cli: Cli) -> ExitCode {
         Verb::Cameras(verb) => cameras::run(config, &verb),
         Verb::Gallery(verb) => gallery::run(config, verb),
         Verb::Alerts(verb) => alerts::run(config, verb),
+        Verb::Audit(verb) => audit::run(config, &verb),
+        Verb::Backup(verb) => backup::run(config, &verb),
+        Verb::Restore(args) => backup::put_back(config, &args),
+        Verb::BreachReport(args) => breach::run(config, args),
         Verb::Sinks(verb) => sinks::run(config, &verb),
+        Verb::PauseMatching(args) => pause::pause(config, &args),
+        Verb::ResumeMatching(flag) => pause::resume(config, flag),
         Verb::Review(args) => review::run(config, &args),
         Verb::Reviewers(verb) => reviewers::run(config, &verb),
         Verb::Replay(args) => replay::run(config, &args),
         Verb::Evaluate(args) => evaluate::run(config, &args),
         Verb::Calibrate(args) => calibrate::run(config, &args),
+        Verb::Notice(args) => notice::run(config, &args),
+        Verb::Dpia(args) => dpia::run(config, &args),
         Verb::Models(verb) => models::run(config, verb),
     };
     match result {
@@ -152,5 +191,16 @@ pub fn dispatch(cli: Cli) -> ExitCode {
             eprintln!("sekisho: {failure}");
             failure.code()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn no_two_options_of_a_verb_have_one_name() {
+        Cli::command().debug_assert();
     }
 }

@@ -9,10 +9,12 @@ use super::output::{json, line};
 use super::{Failure, JsonFlag};
 use crate::clock::SystemClock;
 use crate::eyes::{Loaded, OpenEyes};
+use crate::roles::{self, BreakGlass};
 use crate::second::OpenSecond;
 use crate::site;
 use clap::Args;
 use sekisho_logic::id::PersonId;
+use sekisho_logic::role::Action;
 use sekisho_logic::time::Clock as _;
 use sekisho_store::{Network, Store, Traces};
 use serde_json::{Value, json as document};
@@ -28,6 +30,8 @@ pub struct ReEmbedArgs {
     /// Everybody, also those who lack none.
     #[arg(long, conflicts_with = "people")]
     all: bool,
+    #[command(flatten)]
+    glass: BreakGlass,
     #[command(flatten)]
     json: JsonFlag,
 }
@@ -48,6 +52,7 @@ struct Done {
 /// [`Failure::No`] when somebody has no usable photograph, after all others were done.
 pub fn run(config: &Path, args: &ReEmbedArgs) -> Result<(), Failure> {
     let settings = super::check_config::load(config)?;
+    roles::require(Action::Enrol, &settings, &args.glass)?;
     let mut loaded = Loaded::open(&settings)?;
     let (mut eyes, mut second) = (loaded.eyes()?, loaded.second()?);
     let mut store = site::open_store(&settings)?;

@@ -77,7 +77,14 @@ pub fn run(config: &Path, args: &ReplayArgs) -> Result<(), Failure> {
     let (camera, its) = viewpoint(&settings, args.camera.as_deref())?;
     let Galleries { first: gallery, second: second_gallery, .. } = galleries(&settings, &loaded, second.as_ref())?;
     let mut policy = site::policy(&settings);
-    policy.cameras.entry(camera.clone()).or_default().lists = its.lists.clone();
+    if let Some(why) = settings.not_matched(&its) {
+        return Err(Failure::Wrong(format!(
+            "{camera}: its faces may not be compared ({}); `sekisho check-config` says what to write down, and --camera names \
+             the camera a recording comes from",
+            why.as_str()
+        )));
+    }
+    policy.cameras.insert(camera.clone(), site::camera_policy(&settings, &its));
     let mut events = args.events.as_deref().map(EventFile::create).transpose()?;
     let folder = args.explain.as_deref().map(Folder::open).transpose()?;
     let (clock, mut stems) = (crate::clock::SystemClock::start(), BTreeSet::new());
@@ -164,7 +171,7 @@ impl EventFile {
     }
 
     fn take(&mut self, event: &AlertEvent) -> Result<(), Failure> {
-        event_log::write_line(&mut self.file, event).map_err(|error| self.refused(&error))
+        event_log::write_line(&mut self.file, &wire::event(event)).map_err(|error| self.refused(&error))
     }
 
     fn finish(mut self) -> Result<(), Failure> {
@@ -192,16 +199,7 @@ pub(super) fn viewpoint(settings: &Settings, name: Option<&str>) -> Result<(Came
     }
     let id = CameraId::try_new("replay").map_err(Failure::wrong)?;
     let source = sekisho_camera::source::Source::parse("file:///replay.mp4").map_err(Failure::wrong)?;
-    let its = CameraSettings {
-        enabled: true,
-        source,
-        credential: None,
-        lists: settings.lists.keys().cloned().collect(),
-        mode: sekisho_logic::policy::Mode::Live,
-        stall: Duration::from_secs(5),
-        analysed_fps: settings.detect.analysed_fps,
-        min_inter_eye_px: settings.detect.min_inter_eye_px,
-    };
+    let its = CameraSettings::unlisted(settings, source);
     Ok((id, its))
 }
 
@@ -267,7 +265,13 @@ impl Replay<'_> {
     /// The clip is over: tracks end, and what waits for evidence runs out of time.
     fn after(&mut self, last: FrameStamp) -> Result<(), Failure> {
         let ended = self.look.forget();
-        let nothing = FrameFaces { camera: self.look.camera().clone(), stamp: last, faces: Vec::new(), ended };
+        let nothing = FrameFaces {
+            camera: self.look.camera().clone(),
+            stamp: last,
+            frame_px: (0.0, 0.0),
+            faces: Vec::new(),
+            ended,
+        };
         let hidden = ProgressBar::hidden();
         let mut at = Now { mono: last.mono, wall: last.wall };
         self.take(&hidden, at, |watcher| watcher.on_faces(at, &nothing))?;

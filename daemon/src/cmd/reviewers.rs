@@ -6,16 +6,16 @@ use super::output::{field, json, line, table};
 use super::{Failure, JsonFlag, terminal};
 use crate::clock::SystemClock;
 use crate::config::Settings;
+use crate::roles::{self, BreakGlass};
 use crate::site;
-use crate::status::access::AccessRules;
 use crate::web::password;
 use clap::{Args, Subcommand};
 use nix::unistd::User;
 use sekisho_logic::id::ReviewerName;
+use sekisho_logic::role::Action;
 use sekisho_logic::time::{Clock as _, WallMs};
 use sekisho_store::{NewReviewer, REVIEWERS_MAX, Reviewer, ReviewerChange, ReviewerRole};
 use serde_json::{Value, json as document};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -32,12 +32,23 @@ pub enum ReviewersVerb {
     Reset(ResetArgs),
 }
 
+impl ReviewersVerb {
+    const fn glass(&self) -> Option<&BreakGlass> {
+        match self {
+            Self::Add(args) => Some(&args.glass),
+            Self::Remove(args) => Some(&args.glass),
+            Self::Reset(args) => Some(&args.glass),
+            Self::List(_) => None,
+        }
+    }
+}
+
 /// Options of `reviewers add`.
 #[derive(Debug, Args)]
 pub struct AddArgs {
     /// The name they type (a-z, 0-9, '-', '_').
     name: String,
-    /// What they may do: viewer (look), reviewer (vote), admin (also lift suspensions), dpo (look, decide nothing).
+    /// What they may do: viewer (look, without faces), reviewer (vote), admin (also lift suspensions), dpo (look, decide nothing).
     #[arg(long, value_parser = ["viewer", "reviewer", "admin", "dpo"])]
     role: String,
     /// The same person's Unix user (name or number), so that votes by page and by socket count as one person's.
@@ -45,6 +56,8 @@ pub struct AddArgs {
     unix_user: Option<String>,
     #[command(flatten)]
     password: PasswordArgs,
+    #[command(flatten)]
+    glass: BreakGlass,
 }
 
 /// Where a password comes from; without these it is asked for, twice, and not shown.
@@ -63,6 +76,8 @@ pub struct PasswordArgs {
 pub struct NameArgs {
     /// The reviewer's name.
     name: String,
+    #[command(flatten)]
+    glass: BreakGlass,
 }
 
 /// Options of `reviewers reset`.
@@ -72,6 +87,8 @@ pub struct ResetArgs {
     name: String,
     #[command(flatten)]
     password: PasswordArgs,
+    #[command(flatten)]
+    glass: BreakGlass,
 }
 
 /// Does what was asked.
@@ -80,29 +97,14 @@ pub struct ResetArgs {
 /// [`Failure`] with one sentence.
 pub fn run(config: &Path, verb: &ReviewersVerb) -> Result<(), Failure> {
     let settings = super::check_config::load(config)?;
-    permitted(&settings)?;
+    let none = BreakGlass::default();
+    roles::require(Action::ManageReviewers, &settings, verb.glass().unwrap_or(&none))?;
     match verb {
         ReviewersVerb::Add(args) => add(&settings, args),
         ReviewersVerb::List(flag) => list(&settings, *flag),
         ReviewersVerb::Remove(args) => remove(&settings, args),
         ReviewersVerb::Reset(args) => reset(&settings, args),
     }
-}
-
-/// Only root, the owner of the state directory and the admin groups. Whoever else could open the database would have been
-/// given it by mistake.
-fn permitted(settings: &Settings) -> Result<(), Failure> {
-    let (me, state) = (rustix::process::geteuid().as_raw(), &settings.daemon.state_dir);
-    let owner = std::fs::metadata(state).map(|about| about.uid()).ok();
-    let group = rustix::process::getegid().as_raw();
-    let rules = AccessRules { admin: settings.daemon.admin_groups.clone(), ..AccessRules::default() };
-    if me == 0 || owner.is_none_or(|owner| owner == me) || rules.is_admin_by_group(me, group) {
-        return Ok(());
-    }
-    Err(Failure::No(
-        "only root, the service's own user and the groups in [daemon] admin-groups manage reviewers; try `sudo -u sekisho`"
-            .into(),
-    ))
 }
 
 fn name_of(text: &str) -> Result<ReviewerName, Failure> {
@@ -139,7 +141,7 @@ fn add(settings: &Settings, args: &AddArgs) -> Result<(), Failure> {
     let secret = password::hash(&password).map_err(Failure::no)?;
     let mut store = site::open_store(settings)?;
     let new = NewReviewer { name: name.clone(), role, secret, unix_uid };
-    let change = store.add_reviewer(&new, &super::gallery::actor(), now()).map_err(Failure::no)?;
+    let change = store.add_reviewer(&new, &roles::actor(), now()).map_err(Failure::no)?;
     done(&name, change)?;
     store.close().map_err(Failure::no)?;
     line(&format!("{name}: may log in to the review page as {}", role.as_str()));
@@ -203,7 +205,7 @@ fn list(settings: &Settings, flag: JsonFlag) -> Result<(), Failure> {
 fn remove(settings: &Settings, args: &NameArgs) -> Result<(), Failure> {
     let name = name_of(&args.name)?;
     let mut store = site::open_store(settings)?;
-    done(&name, store.remove_reviewer(&name, &super::gallery::actor(), now()).map_err(Failure::no)?)?;
+    done(&name, store.remove_reviewer(&name, &roles::actor(), now()).map_err(Failure::no)?)?;
     store.close().map_err(Failure::no)?;
     line(&format!("{name}: may no longer log in; their votes stay"));
     Ok(())
@@ -218,7 +220,7 @@ fn reset(settings: &Settings, args: &ResetArgs) -> Result<(), Failure> {
     }
     let password = new_password(&name, &args.password)?;
     let secret = password::hash(&password).map_err(Failure::no)?;
-    let change = store.set_reviewer_secret(&name, &secret, &super::gallery::actor(), now()).map_err(Failure::no)?;
+    let change = store.set_reviewer_secret(&name, &secret, &roles::actor(), now()).map_err(Failure::no)?;
     done(&name, change)?;
     store.close().map_err(Failure::no)?;
     line(&format!("{name}: has another password; whoever was logged in with the old one is logged out"));

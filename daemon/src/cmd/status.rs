@@ -43,7 +43,51 @@ fn print(status: &Value, cameras: &Value) {
         field(status, "state"),
         field(status, "uptime-s")
     ));
-    let (models, gallery) = (&status["models"], &status["gallery"]);
+    head(status);
+    let gallery = &status["gallery"];
+    line(&format!("  gallery      {} people (revision {})", field(gallery, "people"), field(gallery, "revision")));
+    if gallery["people-without-grounds"].as_u64().is_some_and(|people| people > 0) {
+        line(&format!(
+            "  NO GROUNDS   {} people are matched without complete grounds: `sekisho gallery grounds PERSON` records them",
+            field(gallery, "people-without-grounds"),
+        ));
+    }
+    groups(&status["groups"]);
+    if status["dpo"] == "none" {
+        line("  dpo          none is named ([daemon] dpo-groups): admins hand out and erase people's data, on record");
+    }
+    line(&format!("  alerts open  {}", field(&status["alerts"], "open")));
+    status["suspensions"].as_array().into_iter().flatten().for_each(suspension);
+    store(status);
+    evidence(&status["evidence"]);
+    retention(&status["retention"]);
+    line(&format!("  pad          {}: a photograph held up is not told from a face", field(status, "pad")));
+    for said in status["undone"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        line(&format!("  TO DO        {said}"));
+    }
+    let delay = &status["candidate-delay-ms"];
+    line(&format!(
+        "  first usable face to candidate  p50 {} ms, p95 {} ms over {}",
+        field(delay, "p50"),
+        field(delay, "p95"),
+        field(delay, "count"),
+    ));
+    line("");
+    line(&camera_table(cameras));
+}
+
+/// Whether it matches at all, with what, and how strictly.
+fn head(status: &Value) {
+    let paused = &status["paused"];
+    if paused.is_object() {
+        line(&format!(
+            "  PAUSED       since {} by {}: {}; no face is looked for until `sekisho resume-matching`",
+            field(paused, "since"),
+            field(paused, "by"),
+            field(paused, "reason"),
+        ));
+    }
+    let models = &status["models"];
     line(&format!(
         "  networks     {} + {} on {} ({})",
         field(&models["detector"], "id"),
@@ -64,34 +108,53 @@ fn print(status: &Value, cameras: &Value) {
     if let Some(list) = status["thresholds"].get(0) {
         line(&threshold_table(list));
     }
-    line(&format!("  gallery      {} people (revision {})", field(gallery, "people"), field(gallery, "revision")));
-    line(&format!("  alerts open  {}", field(&status["alerts"], "open")));
-    for one in status["suspensions"].as_array().into_iter().flatten() {
-        line(&format!(
-            "  SUSPENDED    {kind} {subject} since {}: people rejected {} of {} alerts; no new ones until `sekisho alerts \
-             resume {kind} {subject}`",
-            field(one, "since"),
-            field(one, "rejected"),
-            field(one, "decided"),
-            kind = field(one, "kind"),
-            subject = field(one, "subject"),
-        ));
-    }
+}
+
+fn suspension(one: &Value) {
+    line(&format!(
+        "  SUSPENDED    {kind} {subject} since {}: people rejected {} of {} alerts; no new ones until `sekisho alerts \
+         resume {kind} {subject}`",
+        field(one, "since"),
+        field(one, "rejected"),
+        field(one, "decided"),
+        kind = field(one, "kind"),
+        subject = field(one, "subject"),
+    ));
+}
+
+/// Where everything is kept, what its key protects against, and who is told.
+fn store(status: &Value) {
     line(&format!("  store        {}", field(&status["store"], "state")));
+    let key = &status["keys"]["database"];
+    let (from, protects) = (field(key, "from"), field(key, "protects-against"));
+    line(&format!("  database key from {from}; it protects against {protects}"));
+    line(&format!("               and not against {}", field(key, "does-not-protect-against")));
     for sink in status["sinks"].as_array().into_iter().flatten() {
         let waits = format!("{} pending, {} given up", field(sink, "pending"), field(sink, "dead"));
         line(&format!("  sink {:<8}{} ({}), {waits}", field(sink, "name"), field(sink, "state"), field(sink, "kind")));
     }
-    evidence(&status["evidence"]);
-    let delay = &status["candidate-delay-ms"];
-    line(&format!(
-        "  first usable face to candidate  p50 {} ms, p95 {} ms over {}",
-        field(delay, "p50"),
-        field(delay, "p95"),
-        field(delay, "count"),
-    ));
-    line("");
-    line(&camera_table(cameras));
+}
+
+/// Groups of people that the latest evaluation found further apart than the site bears.
+fn groups(groups: &Value) {
+    if let Some(said) = groups["unreadable"].as_str() {
+        line(&format!("  GROUPS       {said}"));
+    }
+    for apart in groups["apart"].as_array().into_iter().flatten() {
+        line(&format!(
+            "  GROUPS       {}, by {}: {} {} times {} (more than {} is not borne; measured {})",
+            field(apart, "error"),
+            field(apart, "column"),
+            field(apart, "worst"),
+            field(apart, "ratio"),
+            field(apart, "best"),
+            field(groups, "ratio-max"),
+            field(groups, "measured"),
+        ));
+    }
+    if groups["of-network-in-use"] == false {
+        line("  GROUPS       were measured with another network; evaluate again with --groups and --write-summary");
+    }
 }
 
 fn evidence(evidence: &Value) {
@@ -101,6 +164,19 @@ fn evidence(evidence: &Value) {
     if let Some(held) = evidence["held"].as_str() {
         let due = field(evidence, "due");
         line(&format!("  NOT ERASED   {due} pictures have expired by the clock ({held}); is the clock right?"));
+    }
+}
+
+/// Each class of data that is kept for a time.
+fn retention(classes: &Value) {
+    for (class, its) in classes.as_object().into_iter().flatten().filter(|(_, its)| its.is_object()) {
+        let held = its["held"].as_str().map_or_else(String::new, |why| format!(", not erased yet ({why})"));
+        line(&format!(
+            "  kept         {class}: {}, {} past their time{held}, {} on legal hold",
+            field(its, "kept"),
+            field(its, "due"),
+            field(its, "on-legal-hold"),
+        ));
     }
 }
 

@@ -17,11 +17,13 @@ pub(super) fn contradictions(settings: &Settings, findings: &mut Findings) {
     quality_and_track(settings, findings);
     decide(settings, findings);
     lists(settings, findings);
+    grounds(settings, findings);
     cameras_of_lists(settings, findings);
     for (id, camera) in &settings.cameras {
         pace(settings, id, camera, findings);
         known_lists(settings, &format!("cameras.{id}"), &camera.lists, findings);
     }
+    super::privacy::contradictions(settings, findings);
     super::review::contradictions(settings, findings);
     for (name, sink) in &settings.sinks {
         self::sink(settings, &format!("sinks.{name}"), sink, findings);
@@ -131,6 +133,20 @@ fn lists(settings: &Settings, findings: &mut Findings) {
                 &[(&section, "confirm"), (&section, "vote-expires-s")],
                 "confirm = \"machine\" asks for no votes, so vote-expires-s has no effect".to_owned(),
                 "leave vote-expires-s out, or set confirm to \"human\" or \"two-person\"".to_owned(),
+            );
+        }
+    }
+}
+
+/// A list's own span must be one that an enrolment may ask for.
+fn grounds(settings: &Settings, findings: &mut Findings) {
+    let max = settings.enrol.expires_days_max;
+    for (id, list) in &settings.lists {
+        if let Some(days) = list.grounds.expires_days.filter(|days| *days > max) {
+            findings.contradiction(
+                &[(&format!("lists.{id}"), "expires-days"), ("enrol", "expires-days-max")],
+                format!("expires-days {days} is more than expires-days-max {max}, so nobody could be enrolled with it"),
+                "expires-days-max must be the greater".to_owned(),
             );
         }
     }
@@ -289,7 +305,8 @@ fn shared_files(settings: &Settings, findings: &mut Findings) {
     let own = "store".to_owned();
     let mut files: Vec<(&Path, String, &str)> = vec![
         (&settings.store.database, "daemon".to_owned(), "state-dir"),
-        (&settings.store.key_file, own, "key-file"),
+        (&settings.store.key_file, own.clone(), "key-file"),
+        (&settings.store.audit_key_file, own, "audit-key-file"),
         (&settings.daemon.socket, "daemon".to_owned(), "socket"),
     ];
     for (name, sink) in &settings.sinks {

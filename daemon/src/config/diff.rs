@@ -10,8 +10,10 @@ pub struct ReloadPlan {
     pub policy: Change,
     /// Frame rates, sizes, quality floors: new numbers for the vision workers.
     pub vision: Change,
-    /// What is kept of alerts, and for how long.
+    /// What is kept of alerts and of people, and for how long.
     pub evidence: Change,
+    /// Who answers for the processing, what cameras are for, and what the notice says.
+    pub privacy: Change,
     /// Groups that may look, vote or do everything.
     pub access: Change,
     /// How the review page is served. Its certificate is read again at every reload.
@@ -74,14 +76,25 @@ fn same_stream(old: &CameraSettings, new: &CameraSettings) -> bool {
 #[must_use]
 pub fn diff(old: &Settings, new: &Settings) -> ReloadPlan {
     let lists_of = |settings: &Settings| -> Vec<_> {
-        enabled(settings).map(|(id, camera)| (id.clone(), camera.lists.clone(), camera.mode)).collect()
+        let limits = |camera: &CameraSettings| (settings.hours_of(camera), camera.scope.area.clone());
+        enabled(settings).map(|(id, camera)| (id.clone(), camera.lists.clone(), camera.mode, limits(camera))).collect()
     };
     let analysis_of = |settings: &Settings| -> Vec<_> {
-        enabled(settings).map(|(id, camera)| (id.clone(), camera.analysed_fps, camera.min_inter_eye_px)).collect()
+        let limits = |camera: &CameraSettings| (settings.hours_of(camera), camera.scope.area.clone());
+        let pace = |camera: &CameraSettings| (camera.analysed_fps, camera.min_inter_eye_px);
+        enabled(settings).map(|(id, camera)| (id.clone(), pace(camera), limits(camera))).collect()
+    };
+    let keep_of = |settings: &Settings| -> Vec<_> {
+        enabled(settings).map(|(id, camera)| (id.clone(), camera.scope.keep)).collect()
+    };
+    let purposes_of = |settings: &Settings| -> Vec<_> {
+        enabled(settings)
+            .map(|(id, camera)| (id.clone(), camera.scope.purpose.clone(), camera.scope.legal_basis))
+            .collect()
     };
     let access_of = |settings: &Settings| {
         let daemon = &settings.daemon;
-        [daemon.view_groups.clone(), daemon.review_groups.clone(), daemon.admin_groups.clone()]
+        [&daemon.view_groups, &daemon.review_groups, &daemon.admin_groups, &daemon.dpo_groups].map(Clone::clone)
     };
     ReloadPlan {
         policy: Change::of(
@@ -92,7 +105,11 @@ pub fn diff(old: &Settings, new: &Settings) -> ReloadPlan {
             &(&old.detect, &old.quality, &old.track, analysis_of(old)),
             &(&new.detect, &new.quality, &new.track, analysis_of(new)),
         ),
-        evidence: Change::of(&old.evidence, &new.evidence),
+        evidence: Change::of(
+            &(&old.evidence, &old.retention, keep_of(old)),
+            &(&new.evidence, &new.retention, keep_of(new)),
+        ),
+        privacy: Change::of(&(&old.privacy, purposes_of(old)), &(&new.privacy, purposes_of(new))),
         access: Change::of(&access_of(old), &access_of(new)),
         review: Change::of(&old.review, &new.review),
         cameras_added: enabled(new).filter(|(id, _)| running(old, id).is_none()).map(|(id, _)| id.clone()).collect(),
@@ -133,6 +150,9 @@ fn restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("models.second", om.second == nm.second),
         ("store.key-credential", os.key_credential == ns.key_credential),
         ("store.key-file", os.key_file == ns.key_file),
+        ("store.key-url", os.key_server == ns.key_server),
+        ("store.audit-key-credential", os.audit_key_credential == ns.audit_key_credential),
+        ("store.audit-key-file", os.audit_key_file == ns.audit_key_file),
         ("review.enabled", or.enabled == nr.enabled),
         ("review.listen", or.listen == nr.listen),
         ("review.tls", or.encrypted() == nr.encrypted()),

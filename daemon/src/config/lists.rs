@@ -1,13 +1,16 @@
 //! Lists of people, and what one camera does differently.
 
 use super::named::{NAMES, sections};
+use super::privacy::Profile;
 use super::problem::Findings;
 use super::raw::{Raw, shown};
-use super::read::FPIR_PER_MILLE;
+use super::read::{EXPIRES_DAYS, FPIR_PER_MILLE};
 use super::reader::{Choices, Reader};
-use super::settings::{ListRules, ListSettings, Purpose};
+use super::settings::{ListGrounds, ListRules, ListSettings, Purpose};
+use sekisho_logic::grounds::TEXT_BYTES_MAX;
 use sekisho_logic::hours::Hours;
 use sekisho_logic::id::{CameraId, ListId};
+use sekisho_logic::lawful::LegalBasis;
 use sekisho_logic::policy::ConfirmBy;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,19 +25,19 @@ const VOTE_EXPIRES_S: (u64, u64) = (10, 604_800);
 const COOL_DOWN_S: (u64, u64) = (0, 604_800);
 
 /// The lists of the file, and the two that are always there.
-pub(super) fn lists(raw: &Raw<'_>, findings: &mut Findings) -> BTreeMap<ListId, ListSettings> {
+pub(super) fn lists(raw: &Raw<'_>, findings: &mut Findings, profile: Profile) -> BTreeMap<ListId, ListSettings> {
     let mut lists = BTreeMap::new();
     for named in sections(raw, findings, "lists", |text| ListId::try_new(text).ok()) {
         let pattern = pattern(&named.name);
         let mut reader = Reader::new(raw, findings, (&named.full, pattern), named.line, Some(named.table));
-        let list = list(&mut reader, &named.name, &named.full);
+        let list = list(&mut reader, &named.name, &named.full, profile);
         reader.finish();
         lists.insert(named.name, list);
     }
     for name in ["staff", "watch"].into_iter().filter_map(|name| ListId::try_new(name).ok()) {
         let full = format!("lists.{name}");
         let mut reader = Reader::new(raw, findings, (&full, pattern(&name)), 1, None);
-        let list = list(&mut reader, &name, &full);
+        let list = list(&mut reader, &name, &full, profile);
         lists.entry(name).or_insert(list);
     }
     lists
@@ -49,7 +52,7 @@ fn pattern(name: &ListId) -> &'static str {
     }
 }
 
-fn list(reader: &mut Reader<'_, '_>, name: &ListId, full: &str) -> ListSettings {
+fn list(reader: &mut Reader<'_, '_>, name: &ListId, full: &str, profile: Profile) -> ListSettings {
     let (purpose, confirm) = match name.as_str() {
         "staff" => (Purpose::EntryLog, ConfirmBy::Machine),
         _ => (Purpose::Watch, ConfirmBy::Human),
@@ -58,7 +61,13 @@ fn list(reader: &mut Reader<'_, '_>, name: &ListId, full: &str) -> ListSettings 
     let own = reader.has("target-fpir-per-mille");
     let own_fpir = reader.number_or("target-fpir-per-mille", FPIR_PER_MILLE, 1.0) / 1000.0;
     let purpose = reader.choice("purpose", &purposes, purpose);
+    // AI Act, Art. 14(5): of remote biometric identification nothing follows before two people have verified it.
+    let confirm = match (profile, purpose) {
+        (Profile::Eu, Purpose::Watch) => ConfirmBy::TwoPerson,
+        (Profile::None | Profile::Eu | Profile::Jp, _) => confirm,
+    };
     let confirm = reader.choice("confirm", CONFIRM, confirm);
+    let grounds = grounds(reader);
     let rules = ListRules {
         confirm,
         votes: votes(reader, confirm, confirm.votes()),
@@ -84,7 +93,25 @@ fn list(reader: &mut Reader<'_, '_>, name: &ListId, full: &str) -> ListSettings 
         let (raw, findings) = reader.findings();
         at_camera(&mut Reader::new(raw, findings, (AT_CAMERA, AT_CAMERA), 1, None), &rules);
     }
-    ListSettings { purpose, own_fpir: own.then_some(own_fpir), rules, at }
+    ListSettings { purpose, own_fpir: own.then_some(own_fpir), grounds, rules, at }
+}
+
+const LINE: &str = "allowed is text on one line, at most 1000 bytes";
+
+fn one_line(text: &str) -> Result<String, String> {
+    let good = !text.trim().is_empty() && text.len() <= TEXT_BYTES_MAX && !text.chars().any(char::is_control);
+    if good { Ok(text.trim().to_owned()) } else { Err("is empty, too long or more than one line".to_owned()) }
+}
+
+fn grounds(reader: &mut Reader<'_, '_>) -> ListGrounds {
+    let bases = LegalBasis::ALL.map(|basis| (basis.as_str(), Some(basis)));
+    let days = reader.has("expires-days");
+    ListGrounds {
+        purpose: reader.checked("purpose-text", None, LINE, one_line),
+        legal_basis: reader.choice_or("legal-basis", &bases, None),
+        notice: reader.checked("notice-version", None, LINE, one_line),
+        expires_days: Some(reader.number_or("expires-days", EXPIRES_DAYS, 366)).filter(|_| days),
+    }
 }
 
 const AT_CAMERA: &str = "lists.NAME.at.CAMERA";
@@ -124,16 +151,18 @@ fn votes(reader: &mut Reader<'_, '_>, confirm: ConfirmBy, inherited: u32) -> u32
 const SCHEDULE: &str = "allowed are hours in square brackets, as [\"mon-fri 07:00-19:00\"], or [\"always\"]";
 const QUIET: &str = "allowed are hours in square brackets, as [\"22:00-06:00\"], or []";
 
-fn hours(reader: &mut Reader<'_, '_>, key: &'static str, allowed: &str) -> Option<Hours> {
+/// Hours, with the windows as they were written; `None` when the file does not say.
+pub(super) fn hours(reader: &mut Reader<'_, '_>, key: &'static str, allowed: &str) -> Option<(Hours, Vec<String>)> {
     let texts = reader.words_or(key, allowed, |text| match Hours::parse([text]) {
         Ok(_) => Ok(text.to_owned()),
         Err(_) => Err(format!("\"{}\" names no hours", shown(text))),
     })?;
-    Hours::parse(texts.iter().map(String::as_str)).ok()
+    let hours = Hours::parse(texts.iter().map(String::as_str)).ok()?;
+    Some((hours, texts))
 }
 
 fn schedule(reader: &mut Reader<'_, '_>, inherited: &Hours) -> Hours {
-    let found = hours(reader, "schedule", SCHEDULE);
+    let found = hours(reader, "schedule", SCHEDULE).map(|(hours, _)| hours);
     if found.as_ref() == Some(&Hours::never()) {
         let allowed = "name the hours, or take the list out of the cameras' lists";
         reader.wrong("schedule", "is empty, so this list would never be matched", allowed);
@@ -142,5 +171,5 @@ fn schedule(reader: &mut Reader<'_, '_>, inherited: &Hours) -> Hours {
 }
 
 fn quiet(reader: &mut Reader<'_, '_>, inherited: &Hours) -> Hours {
-    hours(reader, "quiet-hours", QUIET).unwrap_or_else(|| inherited.clone())
+    hours(reader, "quiet-hours", QUIET).map_or_else(|| inherited.clone(), |(hours, _)| hours)
 }

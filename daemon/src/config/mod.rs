@@ -13,9 +13,12 @@
 mod check;
 pub mod credentials;
 mod diff;
+mod duties;
 pub mod endpoint;
+mod keys;
 mod lists;
 mod named;
+pub mod privacy;
 mod problem;
 mod raw;
 mod read;
@@ -27,6 +30,8 @@ mod sinks;
 mod suggest;
 
 #[cfg(test)]
+mod privacy_tests;
+#[cfg(test)]
 mod shipped_tests;
 #[cfg(test)]
 mod sink_tests;
@@ -34,6 +39,7 @@ mod sink_tests;
 mod tests;
 
 pub use diff::{Change, ReloadPlan, diff};
+pub use keys::WrittenKeys;
 pub use problem::{KeyInfo, Problem, Problems};
 pub use settings::Settings;
 

@@ -1,6 +1,7 @@
 //! Sections that carry a name of the operator's choice. Lists and sinks have files of their own.
 
 use super::credentials;
+use super::privacy;
 use super::problem::Findings;
 use super::raw::{Raw, RawTable, kind, shown};
 use super::read::{FPS, INTER_EYE_PX, MODES, table};
@@ -110,6 +111,7 @@ fn camera(reader: &mut Reader<'_, '_>, detect: &DetectSettings, mode: Mode) -> O
         stall: reader.millis("stall-ms", (500, 300_000), 5000),
         analysed_fps: reader.number_or("analysed-fps", FPS, detect.analysed_fps),
         min_inter_eye_px: reader.number_or("min-inter-eye-px", INTER_EYE_PX, detect.min_inter_eye_px),
+        scope: privacy::scope(reader),
         source: source?.with_transport(transport).with_playback(pace, repeat),
     })
 }

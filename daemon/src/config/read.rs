@@ -1,23 +1,42 @@
 //! What the file may say: every section, every key, its bounds and its default.
 
+use super::endpoint::{Endpoint, HTTP};
 use super::problem::Findings;
 use super::raw::{Raw, RawTable, kind, shown};
 use super::reader::{ABSOLUTE_PATH, Reader, absolute_path};
 use super::settings::{
-    DaemonSettings, DecideSettings, DetectSettings, DriftSettings, EvidenceSettings, LogLevel, Mode, ModelSettings,
-    Motion, OnDrift, Pictures, QualitySettings, SecondChoice, SecondPolicy, Settings, ShadowSettings, StoreSettings,
-    TrackSettings,
+    DaemonSettings, DecideSettings, DetectSettings, DriftSettings, EnrolSettings, EvidenceSettings, KeyServer,
+    LogLevel, Mode, ModelSettings, Motion, OnDrift, Pictures, QualitySettings, SecondChoice, SecondPolicy, Settings,
+    ShadowSettings, StillFaces, StoreSettings, TrackSettings,
 };
 use super::suggest::nearest;
-use super::{credentials, lists, named, review, sinks};
+use super::{credentials, lists, named, privacy, review, sinks};
 use crate::local_time;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// What a key server's address may be.
+const KEY_URLS: &str = "allowed is https://HOST[:PORT]/PATH, http:// only to this machine itself, or \"\"; a token belongs into key-url-credential";
+
 /// The sections, in the order of the shipped file. The last three hold named sections.
-const SECTIONS: [&str; 14] = [
-    "daemon", "models", "store", "detect", "quality", "track", "decide", "evidence", "shadow", "drift", "review",
-    "lists", "cameras", "sinks",
+const SECTIONS: [&str; 17] = [
+    "daemon",
+    "models",
+    "store",
+    "detect",
+    "quality",
+    "track",
+    "decide",
+    "evidence",
+    "retention",
+    "privacy",
+    "shadow",
+    "drift",
+    "review",
+    "enrol",
+    "lists",
+    "cameras",
+    "sinks",
 ];
 
 /// `sun_path` of a Unix socket address holds 108 bytes with its final zero.
@@ -29,21 +48,25 @@ pub(super) fn settings(raw: &Raw<'_>, findings: &mut Findings) -> Settings {
     let daemon = read(raw, findings, "daemon", daemon);
     let detect = read(raw, findings, "detect", detect);
     let decide = read(raw, findings, "decide", decide);
-    let lists = lists::lists(raw, findings);
+    let privacy = read(raw, findings, "privacy", privacy::privacy);
+    let lists = lists::lists(raw, findings, privacy.profile);
     Settings {
         models: read(raw, findings, "models", models),
         store: read(raw, findings, "store", |reader| store(reader, &daemon)),
         quality: read(raw, findings, "quality", quality),
         track: read(raw, findings, "track", track),
         evidence: read(raw, findings, "evidence", evidence),
+        retention: read(raw, findings, "retention", privacy::retention),
         shadow: read(raw, findings, "shadow", shadow),
         drift: read(raw, findings, "drift", drift),
         review: read(raw, findings, "review", review::review),
+        enrol: read(raw, findings, "enrol", enrol),
         cameras: named::cameras(raw, findings, &detect, decide.mode),
         sinks: sinks::sinks(raw, findings),
         daemon,
         detect,
         decide,
+        privacy,
         lists,
     }
 }
@@ -112,6 +135,7 @@ fn daemon(reader: &mut Reader<'_, '_>) -> DaemonSettings {
         view_groups: reader.words("view-groups", &["sekisho"], GROUPS, group),
         review_groups: reader.words("review-groups", &["sekisho-review"], GROUPS, group),
         admin_groups: reader.words("admin-groups", &["sekisho-admin"], GROUPS, group),
+        dpo_groups: reader.words("dpo-groups", &[], GROUPS, group),
         time_zone: reader
             .checked("time-zone", Some(SYSTEM_ZONE), ZONES, time_zone)
             .unwrap_or_else(|| SYSTEM_ZONE.to_owned()),
@@ -176,10 +200,32 @@ fn store(reader: &mut Reader<'_, '_>, daemon: &DaemonSettings) -> StoreSettings 
         "" => Ok(daemon.state_dir.join("store.key")),
         _ => absolute_path(text),
     });
+    let url = reader.checked("key-url", Some(""), KEY_URLS, |text| match text {
+        "" => Ok(None),
+        _ => Endpoint::parse(text, &HTTP).and_then(|url| match url.tls() || url.is_loopback() {
+            true => Ok(Some(url)),
+            false => Err("would send the key readably".to_owned()),
+        }),
+    });
+    let token = reader.checked("key-url-credential", Some(""), credentials::NAMES, |text| match text {
+        "" => Ok(None),
+        _ => credentials::name(text).map(Some),
+    });
+    let ca_file = reader.path("key-url-ca-file", "/etc/ssl/certs/ca-certificates.crt");
+    let key_server = url.flatten().map(|url| KeyServer { url, token_credential: token.flatten(), ca_file });
+    let audit = reader.checked("audit-key-credential", Some("audit-key"), credentials::NAMES, credentials::name);
+    let allowed = format!("{ABSOLUTE_PATH}, or \"\" for audit.key in the state directory");
+    let audit_file = reader.checked("audit-key-file", Some(""), &allowed, |text| match text {
+        "" => Ok(daemon.state_dir.join("audit.key")),
+        _ => absolute_path(text),
+    });
     StoreSettings {
         database: daemon.state_dir.join("sekisho.db"),
         key_credential: credential.unwrap_or_else(|| "store-key".to_owned()),
         key_file: key_file.unwrap_or_else(|| daemon.state_dir.join("store.key")),
+        key_server,
+        audit_key_credential: audit.unwrap_or_else(|| "audit-key".to_owned()),
+        audit_key_file: audit_file.unwrap_or_else(|| daemon.state_dir.join("audit.key")),
     }
 }
 
@@ -216,11 +262,14 @@ fn quality(reader: &mut Reader<'_, '_>) -> QualitySettings {
     }
 }
 
+const STILL_FACES: [(&str, StillFaces); 2] = [("compared", StillFaces::Compared), ("left-out", StillFaces::LeftOut)];
+
 fn track(reader: &mut Reader<'_, '_>) -> TrackSettings {
     TrackSettings {
         min_interval: reader.millis("min-interval-ms", (0, 10_000), 250),
         max_gap: reader.millis("max-gap-ms", (200, 30_000), 1500),
         expires: reader.millis("expires-ms", (500, 300_000), 5000),
+        still_faces: reader.choice("still-faces", &STILL_FACES, StillFaces::Compared),
     }
 }
 
@@ -229,8 +278,9 @@ pub(super) const MODES: [(&str, Mode); 2] = [("live", Mode::Live), ("shadow", Mo
 
 fn evidence(reader: &mut Reader<'_, '_>) -> EvidenceSettings {
     let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    let pictures = [("none", Pictures::None), ("hash-only", Pictures::HashOnly), ("faces", Pictures::Faces)];
     EvidenceSettings {
-        pictures: reader.choice("pictures", &[("none", Pictures::None), ("faces", Pictures::Faces)], Pictures::Faces),
+        pictures: reader.choice("pictures", &pictures, Pictures::Faces),
         // A track gives five at its candidate and five at its confirmation.
         pictures_max: reader.number("pictures-max", (1, 32), 8),
         // A week of faces that nobody vouched for, a month of rejected ones, a year of confirmed ones: who wants to keep
@@ -240,6 +290,14 @@ fn evidence(reader: &mut Reader<'_, '_>) -> EvidenceSettings {
         keep_confirmed: hours(24 * reader.number("keep-days", (1, 366), 30)),
     }
 }
+
+fn enrol(reader: &mut Reader<'_, '_>) -> EnrolSettings {
+    // Grounds that nobody looked at for ten years are none.
+    EnrolSettings { expires_days_max: reader.number("expires-days-max", EXPIRES_DAYS, 366) }
+}
+
+/// For how many days grounds may be recorded.
+pub(super) const EXPIRES_DAYS: (u32, u32) = (1, 3660);
 
 fn shadow(reader: &mut Reader<'_, '_>) -> ShadowSettings {
     ShadowSettings {
@@ -258,6 +316,7 @@ fn drift(reader: &mut Reader<'_, '_>) -> DriftSettings {
         rejected_borne: reader.number("rejected-per-mille", (1.0, 900.0), 200.0) / 1000.0,
         old_after_days: reader.number("old-after-days", (30, 3660), 365),
         suspend_rejected: reader.number("suspend-rejected-per-mille", (1.0, 900.0), 300.0) / 1000.0,
+        groups_ratio_max: reader.number("groups-ratio-max", (1.0, 100.0), 2.0),
     }
 }
 

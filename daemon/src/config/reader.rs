@@ -337,6 +337,24 @@ impl<'r, 't> Reader<'r, 't> {
         all_good.then_some(words)
     }
 
+    /// Up to sixteen outlines, each a list of points of two numbers; `None` when absent or wrong.
+    pub(super) fn outlines(&mut self, key: &'static str, allowed: &str) -> Option<Vec<Vec<[f32; 2]>>> {
+        const OUTLINES_MAX: usize = 16;
+        self.knows(key, None, allowed);
+        let (line, value) = self.find(key)?;
+        let read = value.get_ref().as_array().and_then(|outlines| {
+            let outlines = outlines.iter().map(|outline| outline.get_ref().as_array()?.iter().map(point).collect());
+            outlines.collect::<Option<Vec<Vec<_>>>>()
+        });
+        let wrong = match &read {
+            Some(outlines) if outlines.len() <= OUTLINES_MAX => return read,
+            Some(_) => format!("holds more than {OUTLINES_MAX} outlines"),
+            None => "is no list of outlines".to_owned(),
+        };
+        self.findings.problem((line, &self.name, key), wrong, allowed);
+        None
+    }
+
     /// The sections below this one that stand under `key`, each with its name and line.
     pub(super) fn subsections(&mut self, key: &'static str) -> Vec<(String, usize, &'r RawTable<'t>)> {
         self.asked.push(key);
@@ -385,6 +403,18 @@ impl<'r, 't> Reader<'r, 't> {
             };
             self.findings.problem((line, &self.name, &shown(key.get_ref())), "this key is not known", hint);
         }
+    }
+}
+
+fn point(value: &RawValue<'_>) -> Option<[f32; 2]> {
+    let number = |value: &RawValue<'_>| match value.get_ref() {
+        DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse().ok(),
+        DeValue::Float(number) => number.as_str().parse().ok(),
+        _ => None,
+    };
+    match &value.get_ref().as_array()?[..] {
+        [x, y] => Some([number(x)?, number(y)?]),
+        _ => None,
     }
 }
 

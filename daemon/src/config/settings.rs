@@ -1,11 +1,14 @@
 //! Second stage: what is meant. Plain checked values; whoever holds a [`Settings`] checks nothing again. No secret is
 //! ever in here, only the names of credentials.
 
+use super::endpoint::Endpoint;
+pub use super::privacy::{PrivacySettings, RetentionSettings, Scope};
 pub use super::review::ReviewSettings;
 pub use super::sink_settings::{SinkKind, SinkName, SinkSettings};
 use sekisho_camera::source::Source;
 use sekisho_logic::hours::Hours;
 use sekisho_logic::id::{CameraId, ListId};
+use sekisho_logic::lawful::LegalBasis;
 use sekisho_logic::policy::ConfirmBy;
 pub use sekisho_logic::policy::{Mode, OnDrift, Purpose, SecondPolicy};
 use std::collections::BTreeMap;
@@ -31,12 +34,18 @@ pub struct Settings {
     pub decide: DecideSettings,
     /// `[evidence]`
     pub evidence: EvidenceSettings,
+    /// `[retention]`
+    pub retention: RetentionSettings,
     /// `[shadow]`
     pub shadow: ShadowSettings,
     /// `[drift]`
     pub drift: DriftSettings,
     /// `[review]`
     pub review: ReviewSettings,
+    /// `[privacy]`
+    pub privacy: PrivacySettings,
+    /// `[enrol]`
+    pub enrol: EnrolSettings,
     /// `[lists.NAME]`; `staff` and `watch` are always there.
     pub lists: BTreeMap<ListId, ListSettings>,
     /// `[cameras.NAME]`
@@ -62,8 +71,10 @@ pub struct DaemonSettings {
     pub view_groups: Vec<String>,
     /// Unix groups that may vote.
     pub review_groups: Vec<String>,
-    /// Unix groups that may do everything.
+    /// Unix groups that look after cameras, people and reviewers.
     pub admin_groups: Vec<String>,
+    /// Unix groups of the data-protection officer; none: admins stand in.
+    pub dpo_groups: Vec<String>,
     /// The zone of schedules and quiet hours: `system`, or a name of the time-zone database.
     pub time_zone: String,
 }
@@ -134,6 +145,23 @@ pub struct StoreSettings {
     pub key_credential: String,
     /// Key file used otherwise, made at first run.
     pub key_file: PathBuf,
+    /// Server that hands out the database key instead; `None`: none.
+    pub key_server: Option<KeyServer>,
+    /// Credential that holds the secret audit checkpoints and receipts are signed with; used when it exists.
+    pub audit_key_credential: String,
+    /// File with that secret used otherwise, made at first run.
+    pub audit_key_file: PathBuf,
+}
+
+/// A server that hands out the database key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyServer {
+    /// Its address; encrypted unless it is this machine.
+    pub url: Endpoint,
+    /// Credential whose text is sent as bearer token.
+    pub token_credential: Option<String>,
+    /// Who may sign its certificate.
+    pub ca_file: PathBuf,
 }
 
 /// Finding faces.
@@ -188,6 +216,17 @@ pub struct TrackSettings {
     pub max_gap: Duration,
     /// A track from which nothing was heard for this long is over even if its camera is silent.
     pub expires: Duration,
+    /// What about faces that never move.
+    pub still_faces: StillFaces,
+}
+
+/// Whether a face is compared before its track has moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StillFaces {
+    /// Like any other.
+    Compared,
+    /// Not before it has moved.
+    LeftOut,
 }
 
 /// From scores to candidates.
@@ -239,8 +278,17 @@ pub struct EvidenceSettings {
 pub enum Pictures {
     /// Nothing.
     None,
+    /// The SHA-256 of each picture, in the audit trail: enough to prove what was seen to whoever has the recording.
+    HashOnly,
     /// The best few faces of its track.
     Faces,
+}
+
+/// What enrolling asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnrolSettings {
+    /// For how many days grounds may be recorded at the most.
+    pub expires_days_max: u32,
 }
 
 /// Counting strangers' scores.
@@ -265,6 +313,8 @@ pub struct DriftSettings {
     pub old_after_days: u32,
     /// Share of one person's or one camera's voted alerts that may be rejected, 0..1 (the file says per mille).
     pub suspend_rejected: f64,
+    /// How many times more errors one group of people may have than another before status warns.
+    pub groups_ratio_max: f64,
 }
 
 /// One list of people and its policy.
@@ -274,10 +324,25 @@ pub struct ListSettings {
     pub purpose: Purpose,
     /// Share of strangers' tracks that may become a candidate of this list, 0..1; `None`: the general rate is in force.
     pub own_fpir: Option<f64>,
+    /// What stands in for grounds that are not given at an enrolment.
+    pub grounds: ListGrounds,
     /// What it asks for at every camera that says nothing else.
     pub rules: ListRules,
     /// What it asks for at one camera.
     pub at: BTreeMap<CameraId, ListRules>,
+}
+
+/// Grounds that everybody on a list shares. Where the consent or decision of one person is filed is never shared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListGrounds {
+    /// What they are matched for.
+    pub purpose: Option<String>,
+    /// On which legal basis.
+    pub legal_basis: Option<LegalBasis>,
+    /// Which version of the notice is given out.
+    pub notice: Option<String>,
+    /// For how many days from the enrolment.
+    pub expires_days: Option<u32>,
 }
 
 /// What a list asks for before an alert is confirmed, and when.
@@ -316,4 +381,25 @@ pub struct CameraSettings {
     pub analysed_fps: f64,
     /// Smallest face that is compared, in source pixels between the eyes.
     pub min_inter_eye_px: f32,
+    /// What it may be used for, where in its picture and when.
+    pub scope: Scope,
+}
+
+impl CameraSettings {
+    /// A camera that is not in the file, with the general settings and without limits of its own: for measuring material that
+    /// somebody brings.
+    #[must_use]
+    pub fn unlisted(settings: &Settings, source: Source) -> Self {
+        Self {
+            enabled: true,
+            source,
+            credential: None,
+            lists: settings.lists.keys().cloned().collect(),
+            mode: Mode::Live,
+            stall: Duration::from_secs(5),
+            analysed_fps: settings.detect.analysed_fps,
+            min_inter_eye_px: settings.detect.min_inter_eye_px,
+            scope: Scope::default(),
+        }
+    }
 }

@@ -111,6 +111,10 @@ fn every_key_is_explained_before_it_is_shown() {
                 "schedule",
                 "quiet-hours",
                 "target-fpir-per-mille",
+                "purpose-text",
+                "legal-basis",
+                "notice-version",
+                "expires-days",
             ];
             let key = line.trim_start_matches('#').split(" = ").next().unwrap_or_default();
             assert!(explained || of_a_list.contains(&key), "line {}: {line}", count + 1);

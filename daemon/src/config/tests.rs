@@ -338,17 +338,24 @@ fn other_value(key: &KeyInfo) -> Option<String> {
     let default = key.default.as_deref()?;
     Some(match key.key {
         "state-dir" | "socket" | "credentials-dir" | "manifest" | "dir" | "onnxruntime" | "key-file" | "path"
-        | "certificate" => "\"/other\"".to_owned(),
+        | "audit-key-file" | "certificate" => "\"/other\"".to_owned(),
+        "key-url" => "\"https://keys.example/box\"".to_owned(),
         "view-groups" | "review-groups" | "admin-groups" => "[]".to_owned(),
+        "dpo-groups" => "[\"dpo\"]".to_owned(),
         "vision-workers" => "7".to_owned(),
-        "detector" | "embedder" | "second" | "key-credential" => "\"other\"".to_owned(),
+        "detector" | "embedder" | "second" | "key-credential" | "audit-key-credential" => "\"other\"".to_owned(),
         "candidate-looks-frames" | "confirm-looks-frames" => "[5]".to_owned(),
         "motion" => "\"ignored\"".to_owned(),
+        "still-faces" => "\"left-out\"".to_owned(),
         "purpose" => if default == "\"watch\"" { "\"entry-log\"" } else { "\"watch\"" }.to_owned(),
         "confirm" => "\"two-person\"".to_owned(),
         "log-level" => "\"trace\"".to_owned(),
         "mode" => "\"shadow\"".to_owned(),
         "pictures" => "\"none\"".to_owned(),
+        "profile" => "\"jp\"".to_owned(),
+        "controller" | "contact" | "dpo-contact" | "notice-version" => "\"other\"".to_owned(),
+        "notice-url" => "\"https://a.example/\"".to_owned(),
+        "published-at" => "\"2026-11-01\"".to_owned(),
         "on-drift" => "\"warn\"".to_owned(),
         "enabled" => "false".to_owned(),
         "listen" => "\"127.0.0.1:1\"".to_owned(),
@@ -366,7 +373,8 @@ fn other_value(key: &KeyInfo) -> Option<String> {
 fn every_key_acts_and_a_reload_says_how() {
     let mut tried = 0;
     for key in known_keys() {
-        if key.section.ends_with("NAME") {
+        // What [enrol] says is read by the command line at each enrolment; a running daemon has nothing to do with it.
+        if key.section.ends_with("NAME") || key.section == "enrol" {
             continue;
         }
         let Some(value) = other_value(&key) else { continue };
@@ -375,6 +383,7 @@ fn every_key_acts_and_a_reload_says_how() {
             ("lists.staff", "vote-expires-s") => text.push_str("confirm = \"human\"\n"),
             // Above the default of withdraw-llr-max's floor and of 64 faces there is nothing; go the other way.
             ("detect", "max-faces-per-frame") => text = text.replace("42", "22"),
+            ("evidence", "keep-days") => text.push_str("[retention]\nsightings-days = 40\n"),
             ("review", "key-file") => text.push_str("certificate = \"/other.pem\"\n"),
             ("decide", "withdraw-llr-max") => text = text.replace("0.0", "1.0"),
             _ => {}
@@ -472,6 +481,9 @@ fn nonsense_about_lists_is_told_with_its_place() {
         ("[lists.staff]\nvotes = 1\n", "votes", "machine confirms"),
         ("[lists.watch]\nschedule = [\"mon-fri\"]\n", "schedule", "names no hours"),
         ("[lists.watch]\nschedule = []\n", "schedule", "never be matched"),
+        ("[lists.staff]\nlegal-basis = \"consnt\"\n", "legal-basis", "did you mean \"consent\"?"),
+        ("[lists.staff]\npurpose-text = \" \"\n", "purpose-text", "is empty"),
+        ("[lists.staff]\nexpires-days = 400\n", "expires-days", "expires-days-max 366"),
         ("[lists.watch.at.gaet]\nvotes = 2\n", "lists.watch.at.gaet", "did you mean \"gate\"?"),
         ("[lists.banned.at.gate]\nvotes = 2\n", "lists.banned.at.gate", "does not look for people"),
         ("[lists.watch.at.gate]\nvoets = 2\n", "voets", "did you mean votes?"),

@@ -14,7 +14,7 @@ use sekisho_logic::id::{CameraId, ListId, PersonId, TrackId};
 use sekisho_logic::judge::Bench;
 use sekisho_logic::outcome::{Outcome, Undecidable};
 use sekisho_logic::picture::{FacePicture, RgbPatch};
-use sekisho_logic::policy::{CameraPolicy, Mode, Policy};
+use sekisho_logic::policy::{CameraPolicy, Policy};
 use sekisho_logic::record::Stage;
 use sekisho_logic::second::{SecondAnswer, SecondNetwork};
 use sekisho_logic::time::{Mono, Now, WallMs};
@@ -121,7 +121,7 @@ impl Court {
         targets: Vec<f64>,
     ) -> Result<Self, Failure> {
         let camera = CameraId::try_new("measured").map_err(Failure::no)?;
-        policy.cameras.insert(camera.clone(), CameraPolicy { lists: vec![list.clone()], mode: Mode::Live });
+        policy.cameras.insert(camera.clone(), CameraPolicy { lists: vec![list.clone()], ..CameraPolicy::default() });
         let people: Vec<PersonId> = (0..enrolled.len())
             .map(|at| PersonId::try_new(&format!("p{at}")))
             .collect::<Result<_, _>>()
@@ -255,12 +255,14 @@ impl Court {
             let wall = WallMs(i64::try_from(at.as_millis()).unwrap_or(i64::MAX));
             last = FrameStamp { sequence: last.sequence + 1, mono: at, wall };
             let now = Now { mono: at, wall };
-            let frame = FrameFaces { camera: self.camera.clone(), stamp: last, faces, ended: Vec::new() };
+            let frame =
+                FrameFaces { camera: self.camera.clone(), stamp: last, frame_px: (0.0, 0.0), faces, ended: Vec::new() };
             heard.take(watcher.on_faces(now, &frame), (&mut watcher, &shown, now));
             heard.take(watcher.on_tick(now), (&mut watcher, &shown, now));
         }
         let ended = (0..tracks.len() as u64).map(TrackId).collect();
-        let over = FrameFaces { camera: self.camera.clone(), stamp: last, faces: Vec::new(), ended };
+        let over =
+            FrameFaces { camera: self.camera.clone(), stamp: last, frame_px: (0.0, 0.0), faces: Vec::new(), ended };
         let now = Now { mono: last.mono, wall: last.wall };
         heard.take(watcher.on_faces(now, &over), (&mut watcher, &shown, now));
         heard
@@ -363,4 +365,4 @@ const fn nowhere() -> DetectedFace {
 
 #[cfg(test)]
 #[path = "judge_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// One bin from 8 px up: impostors N(0, 0.1), genuine around 0.5.
-fn calibration() -> Arc<Calibration> {
+pub(crate) fn calibration() -> Arc<Calibration> {
     let tail = [(1e-1, 0.128), (1e-2, 0.233), (1e-3, 0.309), (1e-4, 0.372), (1e-5, 0.426)];
     let row = RawRow {
         n: 1,

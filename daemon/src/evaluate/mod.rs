@@ -11,6 +11,7 @@ pub mod material;
 pub mod note;
 pub mod page;
 pub mod scores;
+pub mod summary;
 pub mod tables;
 
 use crate::cmd::Failure;
@@ -143,7 +144,7 @@ pub struct Rules {
     /// The site's numbers, and whether they were given.
     pub site: (Site, bool),
     /// Groups of people.
-    pub groups: Option<groups::GroupOf>,
+    pub groups: Vec<groups::Column>,
 }
 
 /// Judges a measured sample and computes everything.
@@ -158,7 +159,7 @@ pub fn evaluate(sample: &Sample, rules: &Rules, about: About) -> Result<Evaluati
     let court = Court::new(&sample.gallery, policy, calibrations, rates.clone())?;
     let trials = judged(sample, &court)?;
     let bins = Bins::of(&rules.calibration);
-    let count = |medium| tables::tables(&trials, medium, (&bins, &rules.calibration), &rates, rules.groups.as_ref());
+    let count = |medium| tables::tables(&trials, medium, (&bins, &rules.calibration), &rates, &rules.groups);
     let (clips, photos) = (count(Medium::Clip), count(Medium::Photo));
     let clips_speak = clips.all.claim_found == Claim::Claimed || photos.all.found.of == 0;
     let (medium, main, other) =

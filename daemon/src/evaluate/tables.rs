@@ -5,7 +5,7 @@ use super::judge::{End, Trial};
 use crate::measure::Medium;
 use sekisho_logic::calibration::Calibration;
 use sekisho_logic::evaluation::{Claim, Share, Spread, Tally, claim_found, claim_rate, share, spread};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Size bins of a calibration: lower edge and upper edge (absent in the last), source pixels between the eyes.
@@ -209,10 +209,21 @@ pub struct Tables {
     pub cells: Vec<Cell>,
     /// Why tracks ended as they did.
     pub reasons: Vec<Reason>,
-    /// Misses (1 - TPIR) by group of enrolled people.
-    pub missed_by_group: Option<Spread>,
-    /// False candidates by group of strangers.
-    pub false_by_group: Option<Spread>,
+    /// By each way to group people.
+    pub groups: Vec<Grouped>,
+}
+
+/// Errors by group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Grouped {
+    /// The heading in the file.
+    pub column: String,
+    /// Misses (FNIR, 1 - TPIR) by group of enrolled people.
+    pub missed: Spread,
+    /// False candidates (FPIR) by group of strangers; absent where no stranger's group is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub false_candidates: Option<Spread>,
 }
 
 /// The word for a medium.
@@ -231,7 +242,7 @@ pub fn tables(
     medium: Medium,
     (bins, calibration): (&Bins, &Calibration),
     rates: &[f64],
-    groups: Option<&super::groups::GroupOf>,
+    groups: &[super::groups::Column],
 ) -> Tables {
     let trials: Vec<Trial> = trials.iter().filter(|trial| trial.medium == medium).cloned().collect();
     let appearances = Appearance::all(&trials);
@@ -260,10 +271,7 @@ pub fn tables(
         sizes: [below].into_iter().chain(sized).collect(),
         cells: cells(&trials, bins, rates),
         reasons: reasons(&appearances, &strangers),
-        missed_by_group: groups.map(|groups| by_group(groups, appearances.iter().map(|a| (a.unit, !a.found())))),
-        false_by_group: groups
-            .map(|groups| by_group(groups, strangers.iter().map(|trial| (trial.unit.as_str(), trial.named.is_some()))))
-            .filter(|spread| !spread.groups.is_empty()),
+        groups: groups.iter().map(|column| grouped(column, &appearances, &strangers, target)).collect(),
     }
 }
 
@@ -314,14 +322,35 @@ fn reasons(appearances: &[Appearance<'_>], strangers: &[&Trial]) -> Vec<Reason> 
     counts.into_iter().map(reason).collect()
 }
 
-fn by_group<'t>(groups: &super::groups::GroupOf, items: impl Iterator<Item = (&'t str, bool)>) -> Spread {
+fn grouped(
+    column: &super::groups::Column,
+    appearances: &[Appearance<'_>],
+    strangers: &[&Trial],
+    target: f64,
+) -> Grouped {
+    let missed = appearances.iter().map(|appearance| (appearance.unit, !appearance.found()));
+    let falsely = strangers.iter().map(|trial| (trial.unit.as_str(), trial.named.is_some()));
+    // A rate of false candidates is claimed only where three would have been seen at the target.
+    let falsely = by_group(&column.of, falsely, |share| claim_rate(share.people, share.of, target));
+    Grouped {
+        column: column.name.clone(),
+        missed: by_group(&column.of, missed, |share| claim_found(share.people)),
+        false_candidates: Some(falsely).filter(|spread| !spread.groups.is_empty()),
+    }
+}
+
+fn by_group<'t>(
+    groups: &super::groups::GroupOf,
+    items: impl Iterator<Item = (&'t str, bool)>,
+    claim: impl Fn(&Share) -> Claim,
+) -> Spread {
     let mut people: BTreeMap<&str, Tally> = BTreeMap::new();
     for (unit, hit) in items {
         let tally = people.entry(unit).or_default();
         tally.of += 1;
         tally.hits += u64::from(hit);
     }
-    spread(people.into_iter().filter_map(|(unit, tally)| Some((groups.get(unit)?.as_str(), tally))))
+    spread(people.into_iter().filter_map(|(unit, tally)| Some((groups.get(unit)?.as_str(), tally))), claim)
 }
 
 #[cfg(test)]

@@ -5,16 +5,17 @@
 
 use crate::config::Settings;
 use crate::config::settings::{EvidenceSettings, Pictures};
-use crate::evidence::retention::{Purge, Retention, early};
+use crate::evidence::retention::{Purge, Retention, Stock, early};
 use crate::notify::Beat;
 use crate::status::board::Board;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder as _};
+use sekisho_logic::id::CameraId;
 use sekisho_logic::picture::{FacePicture, RgbPatch};
-use sekisho_logic::record::AlertId;
 use sekisho_logic::time::{Clock, Mono, Now, WallMs};
 use sekisho_logic::watcher::AlertPictures;
 use sekisho_store::{DiskLevel, EvidenceKeep, NewEvidence, StorageState, Store, StoreError, StoreHandle};
+use sha2::{Digest as _, Sha256};
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -78,6 +79,8 @@ pub struct Recorder {
     pub board: Arc<Board>,
     /// Its hand on the pulse.
     pub beat: Beat,
+    /// Whether the wall clock is synchronised, where that is known.
+    pub synchronised: fn() -> Option<bool>,
 }
 
 /// What it remembers.
@@ -86,8 +89,17 @@ struct Memory {
     waiting: VecDeque<(Mono, NewEvidence)>,
     retry_at: Option<Mono>,
     retention: Retention,
+    sightings: Retention,
     failures: u64,
     held: bool,
+    sightings_held: bool,
+}
+
+/// What the settings say about keeping.
+struct Kept {
+    evidence: EvidenceSettings,
+    sightings: Duration,
+    at_most_ms: Vec<(CameraId, i64)>,
 }
 
 impl Recorder {
@@ -102,10 +114,10 @@ impl Recorder {
             let stopping = matches!(look, Err(RecvTimeoutError::Disconnected));
             let settings = self.settings();
             for look in look.into_iter().chain(self.looks.try_iter().take(LOOKS_MAX)) {
-                self.take(&mut memory, &look, &settings, now.mono);
+                self.take(&mut memory, &look, &settings.evidence, now.mono);
             }
             if stopping || memory.retry_at.is_none_or(|at| now.mono >= at) {
-                self.write(&mut memory, &settings, now);
+                self.write(&mut memory, &settings.evidence, now);
             }
             self.give_up(&mut memory, now.mono, stopping);
             if stopping {
@@ -118,17 +130,20 @@ impl Recorder {
         }
     }
 
-    fn settings(&self) -> EvidenceSettings {
-        self.settings.read().unwrap_or_else(PoisonError::into_inner).evidence.clone()
+    fn settings(&self) -> Kept {
+        let settings = self.settings.read().unwrap_or_else(PoisonError::into_inner);
+        let caps = settings.cameras.iter().filter_map(|(id, camera)| Some((id.clone(), ms(camera.scope.keep?))));
+        let (evidence, sightings) = (settings.evidence.clone(), settings.retention.sightings);
+        Kept { evidence, sightings, at_most_ms: caps.collect() }
     }
 
     fn take(&self, memory: &mut Memory, look: &AlertPictures, settings: &EvidenceSettings, at: Mono) {
         match settings.pictures {
             Pictures::None => return,
-            Pictures::Faces => {}
+            Pictures::HashOnly | Pictures::Faces => {}
         }
         for picture in &look.pictures {
-            match encoded(&look.alert, picture) {
+            match encoded(look, picture) {
                 Ok(new) => memory.waiting.push_back((at, new)),
                 Err(error) => {
                     tracing::warn!("{}: a picture of alert {} could not be encoded: {error}", look.camera, look.alert);
@@ -185,6 +200,11 @@ impl Recorder {
     }
 
     fn keep(&self, batch: Vec<NewEvidence>, settings: &EvidenceSettings, now: WallMs) -> Result<(), Refused> {
+        if settings.pictures == Pictures::HashOnly {
+            let hash = |one: NewEvidence| (one.alert, hex::encode(Sha256::digest(&one.png)));
+            let hashes: Vec<_> = batch.into_iter().map(hash).collect();
+            return self.ask(move |store| store.note_picture_hashes(&hashes, now));
+        }
         let (expires, most) = (WallMs(now.0.saturating_add(ms(settings.keep_unconfirmed))), settings.pictures_max);
         let (kept, pictures) = self.ask(move |store| {
             let kept = store.keep_evidence(&batch, now, expires, most)?;
@@ -231,16 +251,21 @@ impl Recorder {
     }
 
     /// Erases what has expired, and the oldest when the disk is nearly full.
-    fn tend(&self, memory: &mut Memory, settings: &EvidenceSettings, now: Now) {
-        if let Err(Refused::Later(said) | Refused::Never(said)) = self.try_tend(memory, settings, now) {
+    fn tend(&self, memory: &mut Memory, settings: &Kept, now: Now) {
+        let done = self.try_tend(memory, settings, now).and_then(|()| {
+            let mut look = sightings::Look { recorder: self, held: &mut memory.sightings_held };
+            look.tend(&mut memory.sightings, settings.sightings, now)
+        });
+        if let Err(Refused::Later(said) | Refused::Never(said)) = done {
             self.note_failure(memory, &said);
         }
     }
 
-    fn try_tend(&self, memory: &mut Memory, settings: &EvidenceSettings, now: Now) -> Result<(), Refused> {
-        let keep = keep(settings);
+    fn try_tend(&self, memory: &mut Memory, settings: &Kept, now: Now) -> Result<(), Refused> {
+        let keep = EvidenceKeep { at_most_ms: settings.at_most_ms.clone(), ..keep(&settings.evidence) };
         let stock = self.ask(move |store| store.settle_evidence(&keep, now.wall))?;
-        let purge = memory.retention.look(now, &stock);
+        let there = Stock { kept: stock.pictures, due: stock.due };
+        let purge = memory.retention.look(now, (self.synchronised)(), there);
         let held = match purge {
             Purge::Held(held) => Some(held),
             Purge::Nothing | Purge::Go => None,
@@ -313,6 +338,7 @@ pub fn keep(settings: &EvidenceSettings) -> EvidenceKeep {
         unconfirmed_ms: ms(settings.keep_unconfirmed),
         rejected_ms: ms(settings.keep_rejected),
         confirmed_ms: ms(settings.keep_confirmed),
+        at_most_ms: Vec::new(),
     }
 }
 
@@ -320,14 +346,15 @@ fn ms(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn encoded(alert: &AlertId, picture: &FacePicture) -> Result<NewEvidence, image::ImageError> {
+fn encoded(look: &AlertPictures, picture: &FacePicture) -> Result<NewEvidence, image::ImageError> {
     let mut quality = serde_json::to_value(picture.quality).unwrap_or_default();
     if let Some(measured) = quality.as_object_mut() {
         // Has a column of its own.
         measured.remove("inter-eye-px");
     }
     Ok(NewEvidence {
-        alert: alert.clone(),
+        alert: look.alert.clone(),
+        person: look.person.clone(),
         taken: picture.stamp.wall,
         inter_eye_px: picture.quality.inter_eye_px,
         quality: quality.to_string(),
@@ -346,6 +373,9 @@ fn png(patch: &RgbPatch) -> Result<Vec<u8>, image::ImageError> {
     )?;
     Ok(bytes)
 }
+
+#[path = "sightings.rs"]
+mod sightings;
 
 #[cfg(test)]
 #[path = "recorder_tests.rs"]

@@ -2,8 +2,12 @@ use super::*;
 use crate::notify::Pulse;
 use sekisho_logic::face::{Alignment, Quality};
 use sekisho_logic::frame::FrameStamp;
-use sekisho_logic::id::CameraId;
-use sekisho_store::{DbKey, StoreThread, WorkerSettings};
+use sekisho_logic::grounds::{GroundsDraft, NewGrounds};
+use sekisho_logic::id::{CameraId, ListId, PersonId};
+use sekisho_logic::lawful::LegalBasis;
+use sekisho_logic::policy::Purpose;
+use sekisho_logic::record::AlertId;
+use sekisho_store::{DbKey, Enrol, Enrolment, StoreThread, WorkerSettings};
 use std::sync::Mutex;
 
 const NOW: i64 = 1_795_475_179_000;
@@ -32,10 +36,37 @@ struct Bench {
     _dir: tempfile::TempDir,
 }
 
+fn grounds() -> NewGrounds {
+    let draft = GroundsDraft {
+        purpose: Some("watch".into()),
+        legal_basis: Some(LegalBasis::LegalClaims),
+        record: Some("case 7".into()),
+        notice: Some("1".into()),
+        expires: Some(WallMs(NOW + 1000 * HOUR_MS)),
+        alternative_offered: false,
+    };
+    NewGrounds::try_new(draft, Purpose::Watch, WallMs(NOW), 366).expect("complete")
+}
+
+/// Whose face the pictures show.
+fn enrol(store: &mut Store) {
+    let new = Enrolment {
+        person: PersonId::try_new("ann-1").expect("a name"),
+        list: ListId::try_new("watch").expect("a name"),
+        display_name: None,
+        grounds: grounds(),
+        photos: Vec::new(),
+        faces: Vec::new(),
+        templates: Vec::new(),
+    };
+    store.enrol(Enrol::Add, &new, "uid:7", WallMs(NOW - 1000)).expect("enrolled");
+}
+
 /// A recorder with a store of its own; `None` (said aloud) where the disk is so full that it would rightly write nothing.
 fn bench() -> Option<Bench> {
     let dir = tempfile::tempdir().expect("a folder");
-    let store = Store::create_or_open(&dir.path().join("db"), DbKey::from_bytes([7; 32])).expect("made");
+    let mut store = Store::create_or_open(&dir.path().join("db"), DbKey::from_bytes([7; 32])).expect("made");
+    enrol(&mut store);
     if store.space().is_ok_and(|space| space.level() >= DiskLevel::Scarce) {
         eprintln!("SKIPPED: the disk of {} is nearly full, so no picture would be kept", dir.path().display());
         return None;
@@ -48,7 +79,12 @@ fn bench() -> Option<Bench> {
     let (queue, looks) = queue(&board);
     let settings = Arc::new(RwLock::new(Settings::default()));
     let beat = Pulse::default().register("evidence", hands.now().mono);
-    Some(Bench { recorder: Recorder { looks, store, clock, settings, board, beat }, queue, hands, _dir: dir })
+    Some(Bench {
+        recorder: Recorder { looks, store, clock, settings, board, beat, synchronised: || None },
+        queue,
+        hands,
+        _dir: dir,
+    })
 }
 
 fn picture(taken: i64, inter_eye_px: f32) -> Arc<FacePicture> {
@@ -75,6 +111,7 @@ fn picture(taken: i64, inter_eye_px: f32) -> Arc<FacePicture> {
 fn look(alert: &str, pictures: Vec<Arc<FacePicture>>) -> Box<AlertPictures> {
     Box::new(AlertPictures {
         alert: AlertId(alert.into()),
+        person: PersonId::try_new("ann-1").expect("a name"),
         camera: CameraId::try_new("gate").expect("a name"),
         pictures,
     })
@@ -82,7 +119,7 @@ fn look(alert: &str, pictures: Vec<Arc<FacePicture>>) -> Box<AlertPictures> {
 
 #[test]
 fn pictures_are_kept_pixel_for_pixel_with_what_was_measured() {
-    let Some(Bench { recorder, queue, .. }) = bench() else { return };
+    let Some(Bench { recorder, queue, _dir, .. }) = bench() else { return };
     let (store, board) = (recorder.store.clone(), Arc::clone(&recorder.board));
     let shown: Vec<_> = (1..=5).map(|at| picture(NOW + at, 10.5)).collect();
     queue.put(look("a-1", shown.clone()));
@@ -115,7 +152,7 @@ fn pictures_are_kept_pixel_for_pixel_with_what_was_measured() {
 
 #[test]
 fn a_full_queue_loses_pictures_says_so_and_nobody_waits() {
-    let Some(Bench { recorder, queue, .. }) = bench() else { return };
+    let Some(Bench { recorder, queue, _dir, .. }) = bench() else { return };
     for at in 0..LOOKS_MAX + 2 {
         queue.put(look(&format!("a-{at}"), vec![picture(NOW, 10.0), picture(NOW + 1, 10.0)]));
     }
@@ -129,7 +166,7 @@ fn a_full_queue_loses_pictures_says_so_and_nobody_waits() {
 
 #[test]
 fn with_no_pictures_wanted_nothing_is_written() {
-    let Some(Bench { recorder, queue, .. }) = bench() else { return };
+    let Some(Bench { recorder, queue, _dir, .. }) = bench() else { return };
     recorder.settings.write().expect("no panic while held").evidence.pictures = Pictures::None;
     let (store, board) = (recorder.store.clone(), Arc::clone(&recorder.board));
     queue.put(look("a-1", vec![picture(NOW, 10.0)]));
@@ -140,10 +177,26 @@ fn with_no_pictures_wanted_nothing_is_written() {
 }
 
 #[test]
+fn with_hashes_wanted_the_trail_has_them_and_the_store_no_picture() {
+    let Some(Bench { recorder, queue, _dir: dir, .. }) = bench() else { return };
+    recorder.settings.write().expect("no panic while held").evidence.pictures = Pictures::HashOnly;
+    let store = recorder.store.clone();
+    let shown = picture(NOW, 10.0);
+    let wanted = hex::encode(Sha256::digest(png(&shown.native).expect("encodes")));
+    queue.put(look("a-1", vec![shown]));
+    drop(queue);
+    recorder.run();
+    assert_eq!(store.call(Store::evidence_count).expect("asked").expect("read"), 0);
+    let trail = store.call(|store| store.audit_entries(0, 100)).expect("asked").expect("read");
+    assert!(trail.iter().any(|entry| entry.action == "picture-hash" && entry.detail.contains(&wanted)), "{trail:?}");
+    drop(dir);
+}
+
+#[test]
 fn what_expired_is_erased_a_large_run_only_after_a_second_look() {
-    let Some(Bench { recorder, hands, queue: _queue, .. }) = bench() else { return };
+    let Some(Bench { recorder, hands, queue: _queue, _dir }) = bench() else { return };
     let new = |alert: usize, at: i64| {
-        let mut new = encoded(&AlertId(format!("a-{alert}")), &picture(at, 10.0)).expect("encodes");
+        let mut new = encoded(&look(&format!("a-{alert}"), Vec::new()), &picture(at, 10.0)).expect("encodes");
         new.taken = WallMs(at);
         new
     };
@@ -156,7 +209,7 @@ fn what_expired_is_erased_a_large_run_only_after_a_second_look() {
         store.keep_evidence(&present, fresh, WallMs(0), 8)
     });
     assert_eq!(kept.expect("asked").expect("kept"), 10);
-    let (settings, mut memory) = (Settings::default().evidence, Memory::default());
+    let (settings, mut memory) = (recorder.settings(), Memory::default());
     recorder.tend(&mut memory, &settings, hands.now());
     let view = recorder.board.evidence();
     assert_eq!((view.pictures, view.due, view.held.map(|held| held.as_str())), (160, 150, Some("large-run")));
@@ -172,7 +225,7 @@ fn what_expired_is_erased_a_large_run_only_after_a_second_look() {
 
 #[test]
 fn what_the_disk_does_not_take_is_given_up_after_a_minute_and_bounded_before() {
-    let Some(Bench { recorder, queue: _queue, .. }) = bench() else { return };
+    let Some(Bench { recorder, queue: _queue, _dir, .. }) = bench() else { return };
     let (settings, mut memory) = (Settings::default().evidence, Memory::default());
     for n in 0..30 {
         let shown = (0..5).map(|at| picture(NOW + at, 10.0)).collect();

@@ -1,7 +1,8 @@
-//! When expired pictures may be erased. A wrong clock must not erase what people still need: what is gone is gone.
+//! When what has expired may be erased: pictures, alerts, whatever is kept for a time. A wrong clock must not erase what
+//! people still need: what is gone is gone. Each class of data has its own [`Retention`].
 //!
 //! ```text
-//! clock impossible, or stepped since the last look -> held
+//! clock known not to be synchronised, impossible, or stepped since the last look -> held
 //! due <= a tenth of all, or only a handful -> go        due > a tenth -> held -- still so ten minutes later --> go
 //! ```
 
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 /// A large run waits this long, on the clock that does not step. A network clock is right again within minutes.
 const WAIT: Duration = Duration::from_secs(600);
-/// Up to so many pictures (two or three alerts) no share of them is worth waiting for.
+/// Up to so many (two or three alerts' pictures) no share of them is worth waiting for.
 const HANDFUL: u64 = 20;
 /// 2025-01-01: this program is younger than that, so a clock that says so is wrong.
 const CLOCK_MIN: WallMs = WallMs(1_735_689_600_000);
@@ -37,7 +38,16 @@ pub const fn early(stock: &EvidenceStock, space: Space) -> u64 {
     }
 }
 
-/// What to do about expired pictures now.
+/// What there is of one class of data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stock {
+    /// All of it.
+    pub kept: u64,
+    /// Of which has expired.
+    pub due: u64,
+}
+
+/// What to do about what has expired, now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purge {
     /// There are none.
@@ -48,14 +58,16 @@ pub enum Purge {
     Held(Held),
 }
 
-/// Why expired pictures are left.
+/// Why what has expired is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Held {
     /// The wall clock shows a year that cannot be.
     ClockWrong,
+    /// The machine means to synchronise its clock and has not yet.
+    ClockUnsynchronised,
     /// The wall clock was moved since the last look.
     ClockStepped,
-    /// More than a tenth of all pictures would go at once.
+    /// More than a tenth of it would go at once.
     LargeRun,
 }
 
@@ -65,6 +77,7 @@ impl Held {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ClockWrong => "clock-wrong",
+            Self::ClockUnsynchronised => "clock-not-synchronised",
             Self::ClockStepped => "clock-stepped",
             Self::LargeRun => "large-run",
         }
@@ -80,8 +93,8 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// Looks at what is there.
-    pub fn look(&mut self, now: Now, stock: &EvidenceStock) -> Purge {
+    /// Looks at what is there. `synchronised`: whether the wall clock is, where that is known.
+    pub fn look(&mut self, now: Now, synchronised: Option<bool>, stock: Stock) -> Purge {
         let stepped = self.last.replace(now).is_some_and(|last| stepped(last, now));
         if stepped {
             self.waiting = None;
@@ -93,10 +106,14 @@ impl Retention {
         if !(CLOCK_MIN..CLOCK_MAX).contains(&now.wall) {
             return Purge::Held(Held::ClockWrong);
         }
+        if synchronised == Some(false) {
+            self.waiting = None;
+            return Purge::Held(Held::ClockUnsynchronised);
+        }
         if stepped {
             return Purge::Held(Held::ClockStepped);
         }
-        if stock.pictures <= HANDFUL || stock.due.saturating_mul(10) <= stock.pictures {
+        if stock.kept <= HANDFUL || stock.due.saturating_mul(10) <= stock.kept {
             return Purge::Go;
         }
         let since = *self.waiting.get_or_insert(now.mono);
@@ -128,8 +145,13 @@ mod tests {
         Now { mono: Mono::from_millis(ms), wall: WallMs(TODAY + i64::try_from(ms).expect("small") + ahead_ms) }
     }
 
-    fn stock(pictures: u64, due: u64) -> EvidenceStock {
-        EvidenceStock { pictures, due, bytes: 0 }
+    fn stock(kept: u64, due: u64) -> Stock {
+        Stock { kept, due }
+    }
+
+    /// A look with a clock of which it is not known whether it is synchronised.
+    fn look(retention: &mut Retention, now: Now, stock: Stock) -> Purge {
+        retention.look(now, None, stock)
     }
 
     #[test]
@@ -158,43 +180,54 @@ mod tests {
     #[test]
     fn a_few_expired_pictures_go_at_once() {
         let mut retention = Retention::default();
-        assert_eq!(retention.look(at(0, 0), &stock(0, 0)), Purge::Nothing);
-        assert_eq!(retention.look(at(10, 0), &stock(100, 10)), Purge::Go);
-        assert_eq!(retention.look(at(20, 0), &stock(HANDFUL, HANDFUL)), Purge::Go, "all of a handful");
-        assert_eq!(retention.look(at(30, 0), &stock(100, 0)), Purge::Nothing);
+        assert_eq!(look(&mut retention, at(0, 0), stock(0, 0)), Purge::Nothing);
+        assert_eq!(look(&mut retention, at(10, 0), stock(100, 10)), Purge::Go);
+        assert_eq!(look(&mut retention, at(20, 0), stock(HANDFUL, HANDFUL)), Purge::Go, "all of a handful");
+        assert_eq!(look(&mut retention, at(30, 0), stock(100, 0)), Purge::Nothing);
     }
 
     #[test]
     fn a_large_run_needs_a_second_look_ten_minutes_later() {
         let mut retention = Retention::default();
         let large = stock(100, 11);
-        assert_eq!(retention.look(at(0, 0), &large), Purge::Held(Held::LargeRun));
-        assert_eq!(retention.look(at(9, 0), &large), Purge::Held(Held::LargeRun));
-        assert_eq!(retention.look(at(10, 0), &large), Purge::Go);
-        assert_eq!(retention.look(at(20, 0), &large), Purge::Held(Held::LargeRun), "each run waits for itself");
-        assert_eq!(retention.look(at(25, 0), &stock(100, 0)), Purge::Nothing);
-        assert_eq!(retention.look(at(35, 0), &large), Purge::Held(Held::LargeRun), "the wait was over");
+        assert_eq!(look(&mut retention, at(0, 0), large), Purge::Held(Held::LargeRun));
+        assert_eq!(look(&mut retention, at(9, 0), large), Purge::Held(Held::LargeRun));
+        assert_eq!(look(&mut retention, at(10, 0), large), Purge::Go);
+        assert_eq!(look(&mut retention, at(20, 0), large), Purge::Held(Held::LargeRun), "each run waits for itself");
+        assert_eq!(look(&mut retention, at(25, 0), stock(100, 0)), Purge::Nothing);
+        assert_eq!(look(&mut retention, at(35, 0), large), Purge::Held(Held::LargeRun), "the wait was over");
     }
 
     #[test]
     fn a_clock_that_jumped_ahead_and_back_erases_nothing() {
         let mut retention = Retention::default();
-        assert_eq!(retention.look(at(0, 0), &stock(100, 0)), Purge::Nothing);
+        assert_eq!(look(&mut retention, at(0, 0), stock(100, 0)), Purge::Nothing);
         // A year ahead everything has expired.
-        assert_eq!(retention.look(at(10, 365 * DAY_MS), &stock(100, 100)), Purge::Held(Held::ClockStepped));
-        assert_eq!(retention.look(at(15, 365 * DAY_MS), &stock(100, 100)), Purge::Held(Held::LargeRun));
-        assert_eq!(retention.look(at(20, 0), &stock(100, 1)), Purge::Held(Held::ClockStepped));
-        assert_eq!(retention.look(at(30, 0), &stock(100, 1)), Purge::Go);
+        assert_eq!(look(&mut retention, at(10, 365 * DAY_MS), stock(100, 100)), Purge::Held(Held::ClockStepped));
+        assert_eq!(look(&mut retention, at(15, 365 * DAY_MS), stock(100, 100)), Purge::Held(Held::LargeRun));
+        assert_eq!(look(&mut retention, at(20, 0), stock(100, 1)), Purge::Held(Held::ClockStepped));
+        assert_eq!(look(&mut retention, at(30, 0), stock(100, 1)), Purge::Go);
     }
 
     #[test]
     fn a_step_begins_the_wait_of_a_large_run_anew() {
         let mut retention = Retention::default();
         let large = stock(100, 50);
-        assert_eq!(retention.look(at(0, 0), &large), Purge::Held(Held::LargeRun));
-        assert_eq!(retention.look(at(10, DAY_MS), &large), Purge::Held(Held::ClockStepped));
-        assert_eq!(retention.look(at(20, DAY_MS), &large), Purge::Held(Held::LargeRun));
-        assert_eq!(retention.look(at(30, DAY_MS), &large), Purge::Go);
+        assert_eq!(look(&mut retention, at(0, 0), large), Purge::Held(Held::LargeRun));
+        assert_eq!(look(&mut retention, at(10, DAY_MS), large), Purge::Held(Held::ClockStepped));
+        assert_eq!(look(&mut retention, at(20, DAY_MS), large), Purge::Held(Held::LargeRun));
+        assert_eq!(look(&mut retention, at(30, DAY_MS), large), Purge::Go);
+    }
+
+    #[test]
+    fn an_unsynchronised_clock_erases_nothing_until_it_is_right() {
+        let mut retention = Retention::default();
+        for minutes in [0, 10, 20] {
+            let held = retention.look(at(minutes, 0), Some(false), stock(100, 50));
+            assert_eq!(held, Purge::Held(Held::ClockUnsynchronised));
+        }
+        assert_eq!(retention.look(at(30, 0), Some(true), stock(100, 50)), Purge::Held(Held::LargeRun));
+        assert_eq!(retention.look(at(40, 0), Some(true), stock(100, 50)), Purge::Go);
     }
 
     #[test]
@@ -203,7 +236,7 @@ mod tests {
             let mut retention = Retention::default();
             for minutes in [0, 10, 20, 30] {
                 let now = Now { wall: WallMs(wrong + minutes * 60_000), ..at(minutes.unsigned_abs(), 0) };
-                assert_eq!(retention.look(now, &stock(10, 1)), Purge::Held(Held::ClockWrong));
+                assert_eq!(look(&mut retention, now, stock(10, 1)), Purge::Held(Held::ClockWrong));
             }
         }
     }

@@ -93,16 +93,7 @@ impl<'a> Measurer<'a> {
     /// None with the settings this program makes; [`Failure::Wrong`] should its own names ever be refused.
     pub fn new(eyes: &'a mut OpenEyes, settings: &'a Settings) -> Result<Self, Failure> {
         let source = sekisho_camera::source::Source::parse("file:///measured.mp4").map_err(Failure::wrong)?;
-        let its = CameraSettings {
-            enabled: true,
-            source,
-            credential: None,
-            lists: settings.lists.keys().cloned().collect(),
-            mode: sekisho_logic::policy::Mode::Live,
-            stall: Duration::from_secs(5),
-            analysed_fps: settings.detect.analysed_fps,
-            min_inter_eye_px: settings.detect.min_inter_eye_px,
-        };
+        let its = CameraSettings::unlisted(settings, source);
         Ok(Self { eyes, second: None, settings, camera: CameraId::try_new("measured").map_err(Failure::wrong)?, its })
     }
 

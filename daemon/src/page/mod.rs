@@ -9,6 +9,7 @@
 //! Both languages are in the page; two radio buttons and a rule of the style sheet show one of them, so that it works
 //! from a mail, from paper and with scripts forbidden.
 
+pub mod brief;
 pub mod chart;
 pub mod curves;
 pub mod picture;

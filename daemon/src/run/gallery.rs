@@ -1,12 +1,14 @@
 //! Keeps the deciding loop's gallery up to date with the store, whoever edits it.
 
+use super::books;
 use super::decide::Order;
+use super::pause::Pause;
 use crate::notify::Beat;
 use crate::site::{self, Galleries};
 use crate::status::board::{Board, SecondPeople};
 use sekisho_logic::gallery::Gallery;
 use sekisho_logic::time::{Clock, Now};
-use sekisho_store::{Network, StoreHandle};
+use sekisho_store::{Network, PAUSE_MATCHING, StoreError, StoreHandle};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -14,9 +16,6 @@ use std::time::Duration;
 
 /// An edit, also one by the command line in another process, takes effect within about this time.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-
-/// Grounds for matching somebody run out with time alone; so often the gallery is read even if nobody edited it.
-const READ_EVERY_MS: i64 = 30_000;
 
 /// What the gallery thread works with.
 pub struct GalleryWatch {
@@ -34,6 +33,8 @@ pub struct GalleryWatch {
     pub in_force: Galleries,
     /// Where status reads from.
     pub board: Arc<Board>,
+    /// Whether matching is paused.
+    pub pause: Arc<Pause>,
     /// Set to end.
     pub stop: Arc<AtomicBool>,
     /// Its hand on the pulse.
@@ -48,11 +49,15 @@ impl GalleryWatch {
             std::thread::park_timeout(LOOK_EVERY);
             let now = self.clock.now();
             self.beat.beat(now.mono);
-            let version = match self.store.call(sekisho_store::Store::gallery_version) {
-                Ok(Ok(version)) => version,
-                Ok(Err(_)) | Err(_) => continue,
+            let asked = self.store.call(|store| Ok((store.gallery_version()?, store.switch(PAUSE_MATCHING)?)));
+            let (version, paused) = match asked {
+                Ok(Ok(answer)) => answer,
+                Ok(Err::<_, StoreError>(_)) | Err(_) => continue,
             };
-            if version != self.in_force.version || (now.wall.0 - read_at.0).abs() >= READ_EVERY_MS {
+            self.pause.set(paused);
+            // Grounds for matching somebody run out with time alone, and are back when the clock is set back.
+            let expired = self.in_force.next_expires.is_some_and(|at| now.wall >= at) || now.wall < read_at;
+            if version != self.in_force.version || expired {
                 read_at = now.wall;
                 self.read(now);
             }
@@ -73,12 +78,16 @@ impl GalleryWatch {
         let version = rows.0.version;
         match Galleries::of(rows, &self.first, self.second.as_ref()) {
             // Read because time passed, and nobody's grounds ran out meanwhile.
-            Ok(new) if version == self.in_force.version && same_people(&new, &self.in_force) => {}
+            Ok(new) if version == self.in_force.version && same_people(&new, &self.in_force) => {
+                self.in_force.next_expires = new.next_expires;
+            }
             Ok(new) => {
                 // Full means that deciding is behind; the version stays unseen and this is tried again in half a second.
                 if self.hand_over(&new) {
+                    books::audit(&self.store, "gallery-loaded", None, new.about(), now.wall);
                     new.left_out.iter().for_each(|said| tracing::warn!("{said}"));
                     self.board.pin_second_people(SecondPeople::of(&new));
+                    self.board.pin_without_grounds(new.without_grounds);
                     self.in_force = new;
                 }
             }

@@ -6,6 +6,7 @@
 //! calibration.toml changed -> Calibration to decide, fresh        somebody acknowledged in the store -> fresh
 //! ```
 
+use super::books;
 use super::counter::Counter;
 use super::decide::Order;
 use crate::config::Settings;
@@ -31,7 +32,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const WRITE_EVERY: Duration = Duration::from_secs(60);
 
 /// Camera-days from which counted traffic is in force instead of the configured number.
-const CAMERA_DAYS_MIN: u64 = 3;
+pub const CAMERA_DAYS_MIN: u64 = 3;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -188,6 +189,10 @@ impl Keeper {
             if chosen.calibration.id() != self.chosen.calibration.id() {
                 memory.watch = Watch::new(chosen.calibration.id());
             }
+            let (wanted, _) = strangers(&self.settings(), &self.traffic);
+            let fpir = site::general_fpir(&self.settings(), wanted);
+            let detail = json!({ "id": chosen.calibration.id(), "fpir": fpir });
+            books::audit(&self.store, "calibration-loaded", None, detail, self.clock.now().wall);
             self.chosen = chosen;
         }
     }
@@ -274,7 +279,13 @@ impl Keeper {
         let (wanted, _) = strangers(&settings, &self.traffic);
         if (wanted - memory.strangers).abs() > 1e-9 {
             let policy = Box::new(site::policy_at(&settings, wanted));
-            if settings.decide.per_camera_day.is_none() || self.orders.try_send(Order::Policy(policy)).is_ok() {
+            let budgeted = settings.decide.per_camera_day.is_some();
+            if !budgeted || self.orders.try_send(Order::Policy(policy)).is_ok() {
+                if budgeted {
+                    let [from, to] = [memory.strangers, wanted].map(|count| site::general_fpir(&settings, count));
+                    let detail = json!({ "fpir-from": from, "fpir-to": to, "strangers-per-camera-day": wanted });
+                    books::audit(&self.store, "thresholds", None, detail, now.wall);
+                }
                 memory.strangers = wanted;
             }
         }

@@ -1,15 +1,21 @@
 //! One camera's way from a picture to tracked faces: detect, judge fitness, track, embed. Used alike by the running
 //! daemon and by replay, so that both see the same.
 
-use crate::config::settings::{CameraSettings, Motion, Settings};
-use sekisho_logic::face::{FrameFaces, TrackedFace, Unfit};
+use crate::config::settings::{CameraSettings, Motion, Settings, StillFaces};
+use crate::local_time;
+use sekisho_logic::face::{DetectedFace, FrameFaces, TrackedFace, Unfit};
 use sekisho_logic::fitness::Floors;
 use sekisho_logic::frame::{FrameStamp, FrameView};
+use sekisho_logic::geometry::Rect;
+use sekisho_logic::hours::{Hours, Zone};
 use sekisho_logic::id::{CameraId, TrackId};
+use sekisho_logic::picture::FacePicture;
+use sekisho_logic::still::Stillness;
 use sekisho_logic::survey::MeasuredFace;
 use sekisho_logic::time::Mono;
 use sekisho_logic::tracker::{Tracker, TrackerSettings};
-use sekisho_vision::analyser::{AnalyserError, CameraEyes, CameraEyesSettings, Eyes, FoundFace, Shown};
+use sekisho_logic::zone::{Area, Place};
+use sekisho_vision::analyser::{AnalyserError, CameraEyes, CameraEyesSettings, Cover, Eyes, FoundFace, Shown};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +35,15 @@ pub struct Look {
     /// When the next frame is due; absent before the first.
     due_at: Option<Mono>,
     last_analysed: Option<Mono>,
+    /// Where and when faces may be compared.
+    area: Area,
+    schedule: Hours,
+    zone: Zone,
+    /// Whether anything is compared at all; see `Settings::not_matched`.
+    matched: bool,
     last_embedded: BTreeMap<TrackId, Mono>,
+    /// How each track has moved; absent where still faces are compared as well.
+    still: Option<BTreeMap<TrackId, Stillness>>,
 }
 
 /// A face with its track, and whether it is worth comparing.
@@ -52,7 +66,12 @@ impl Look {
             interval: Duration::from_secs_f64(1.0 / its.analysed_fps.max(0.01)),
             due_at: None,
             last_analysed: None,
+            area: its.scope.area.clone(),
+            schedule: its.scope.schedule.clone(),
+            zone: local_time::zone(&settings.daemon.time_zone).unwrap_or_default(),
+            matched: settings.not_matched(its).is_none(),
             last_embedded: BTreeMap::new(),
+            still: (settings.track.still_faces == StillFaces::LeftOut).then(BTreeMap::new),
         }
     }
 
@@ -62,7 +81,7 @@ impl Look {
     pub fn for_pictures(settings: &Settings, camera: &CameraId, its: &CameraSettings) -> Self {
         let wanted =
             CameraEyesSettings { gate_on_motion: false, work_px_max: usize::MAX, ..look_settings(settings, its) };
-        Self { eyes: CameraEyes::new(wanted), ..Self::new(settings, camera, its, 0) }
+        Self { eyes: CameraEyes::new(wanted), still: None, ..Self::new(settings, camera, its, 0) }
     }
 
     /// Whose eyes these are.
@@ -110,10 +129,15 @@ impl Look {
         taken: Mono,
     ) -> Result<FrameFaces, AnalyserError> {
         let at = stamp.mono;
+        if !(self.matched && self.is_open(stamp)) {
+            return Ok(self.nothing(view, stamp, taken));
+        }
         let found = self.find(eyes, view, stamp, taken)?;
         let mut faces = Vec::with_capacity(found.len());
         let mut wanted: Vec<(usize, &FoundFace)> = Vec::new();
-        for Followed { found, track, fit } in &found {
+        for &Followed { ref found, ref track, fit } in &found {
+            // The last question before anything biometric is made of a face.
+            let fit = fit.and_then(|()| self.may_compare(&found.face, size_of(view), stamp));
             if fit.is_ok() {
                 wanted.push((faces.len(), found));
             }
@@ -127,8 +151,7 @@ impl Look {
             });
         }
         let crops: Vec<_> = wanted.iter().map(|(_, found)| *found).collect();
-        let taken = |eyes: &mut Eyes, found: &FoundFace| eyes.picture(view, found, stamp).map(Arc::new);
-        let mut pictures: Vec<_> = crops.iter().map(|found| taken(eyes, found)).collect();
+        let mut pictures: Vec<_> = crops.iter().map(|found| self.picture(eyes, view, found, stamp)).collect();
         for (nth, ((place, _), embedding)) in wanted.iter().zip(eyes.embed(&crops)).enumerate() {
             let face: &mut TrackedFace = &mut faces[*place];
             if let Ok(embedding) = &embedding {
@@ -138,7 +161,40 @@ impl Look {
             }
             face.embedding = embedding;
         }
-        Ok(FrameFaces { camera: self.camera.clone(), stamp, faces, ended: self.take_ended() })
+        Ok(FrameFaces { camera: self.camera.clone(), stamp, frame_px: size_of(view), faces, ended: self.take_ended() })
+    }
+
+    /// Outside the camera's hours nothing is looked at, and whoever was in view has left.
+    fn nothing(&mut self, view: &FrameView<'_>, stamp: FrameStamp, taken: Mono) -> FrameFaces {
+        self.last_analysed = Some(stamp.mono);
+        self.schedule(taken);
+        self.tracker.end_all();
+        let (faces, ended) = (Vec::new(), self.take_ended());
+        FrameFaces { camera: self.camera.clone(), stamp, frame_px: size_of(view), faces, ended }
+    }
+
+    /// Whether the camera's purpose, hours, zones and masks allow a face to be compared, in a frame of `frame_px`.
+    fn may_compare(&self, face: &DetectedFace, frame_px: (f32, f32), stamp: FrameStamp) -> Result<(), Unfit> {
+        let inside = self.matched && self.is_open(stamp) && self.area.place(face, frame_px) == Place::Inside;
+        if inside { Ok(()) } else { Err(Unfit::OutsideZone) }
+    }
+
+    fn is_open(&self, stamp: FrameStamp) -> bool {
+        self.schedule.contains(self.zone.local(stamp.wall))
+    }
+
+    /// The face as it may be kept: whoever else is in the frame, or is expected to be, is covered.
+    fn picture(
+        &self,
+        eyes: &mut Eyes,
+        view: &FrameView<'_>,
+        found: &FoundFace,
+        stamp: FrameStamp,
+    ) -> Option<Arc<FacePicture>> {
+        let subject = found.face.box_in_frame;
+        let known = self.eyes.seen().iter().copied().chain(self.tracker.expected(stamp.mono));
+        let others: Vec<Rect> = known.filter(|other| !same_face(*other, subject)).collect();
+        eyes.picture(view, found, stamp, &Cover { others: &others, area: &self.area }).map(Arc::new)
     }
 
     /// As [`see`](Self::see), but measures only: no face is embedded, so tracks are followed by motion alone. Gives the
@@ -153,6 +209,9 @@ impl Look {
         stamp: FrameStamp,
         taken: Mono,
     ) -> Result<(Vec<MeasuredFace>, Vec<TrackId>), AnalyserError> {
+        if !self.is_open(stamp) {
+            return Ok((Vec::new(), self.nothing(view, stamp, taken).ended));
+        }
         let found = self.find(eyes, view, stamp, taken)?;
         let faces = found.into_iter().map(|Followed { found, track, fit }| {
             if fit.is_ok() {
@@ -176,18 +235,22 @@ impl Look {
         self.last_analysed = Some(at);
         self.schedule(taken);
         let expected: Vec<_> = self.tracker.expected(at).collect();
-        let found = self.eyes.detect(eyes, view, at, &expected)?;
+        let frame_px = size_of(view);
+        let mut found = self.eyes.detect(eyes, view, at, &expected)?;
+        found.retain(|found| self.area.place(&found.face, frame_px) != Place::Masked);
         let detected: Vec<_> = found.iter().map(|found| found.face).collect();
         let tracks = self.tracker.update(at, &detected);
-        #[expect(clippy::cast_precision_loss, reason = "frames are at most 8192 pixels wide")]
-        let frame_px = (view.width() as f32, view.height() as f32);
         let tracked = found.into_iter().zip(tracks).filter_map(|(found, track)| Some((found, track?)));
         let judged = tracked.map(|(found, track)| {
             let fit = match found.shown {
                 Shown::Partly => Err(Unfit::Cut),
                 Shown::Whole => self.floors.fit(&found.quality, found.face.box_in_frame, frame_px),
             };
-            let fit = fit.and_then(|()| self.is_new(track, at));
+            let moved = self.has_moved(track, &found.face);
+            let fit = match self.area.place(&found.face, frame_px) {
+                Place::Inside => fit.and(moved).and_then(|()| self.is_new(track, at)),
+                Place::OutsideZones | Place::Masked => Err(Unfit::OutsideZone),
+            };
             Followed { found, track, fit }
         });
         Ok(judged.collect())
@@ -199,6 +262,13 @@ impl Look {
         self.eyes.forget();
         (self.last_analysed, self.due_at) = (None, None);
         self.take_ended()
+    }
+
+    /// Whether a track is more than a picture on a wall, where those are left out.
+    fn has_moved(&mut self, track: TrackId, face: &DetectedFace) -> Result<(), Unfit> {
+        let Some(still) = &mut self.still else { return Ok(()) };
+        let moved = still.entry(track).or_insert_with(|| Stillness::of(face)).see(face);
+        if moved { Ok(()) } else { Err(Unfit::Static) }
     }
 
     /// A frame of a track that was embedded a moment ago would say the same again.
@@ -213,9 +283,24 @@ impl Look {
         let ended = self.tracker.take_ended();
         for track in &ended {
             self.last_embedded.remove(track);
+            self.still.as_mut().and_then(|still| still.remove(track));
         }
         ended
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "frames are at most 8192 pixels wide")]
+const fn size_of(view: &FrameView<'_>) -> (f32, f32) {
+    (view.width() as f32, view.height() as f32)
+}
+
+/// Whether a box is the subject itself, found again or expected where it is: nearly the same, or of about its size and mostly
+/// on it (a detector finds large faces twice, whole and by their upper half). Of somebody else so much would be hidden that
+/// nothing is left to be seen.
+fn same_face(other: Rect, subject: Rect) -> bool {
+    let of_the_smaller = other.intersection(subject) / other.area().min(subject.area()).max(f32::EPSILON);
+    let alike = (0.5..=2.0).contains(&(other.width / subject.width));
+    other.iou(subject) > 0.5 || (alike && of_the_smaller > 0.5)
 }
 
 /// The floors of quality in force at a camera.
@@ -241,44 +326,15 @@ fn look_settings(settings: &Settings, its: &CameraSettings) -> CameraEyesSetting
         score_min: detect.detector_score_min,
         faces_max: usize::try_from(detect.max_faces_per_frame).unwrap_or(usize::MAX),
         gate_on_motion: detect.motion == Motion::Gated,
+        masks: its.scope.area.masks().to_vec(),
         ..CameraEyesSettings::default()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
+#[path = "look_tests.rs"]
+mod tests;
 
-    /// Frames analysed in ten seconds of a camera with `fps`, looked at the moment they are due, when the newest frame
-    /// is up to one frame interval old.
-    fn analysed(fps: f64, analysed_fps: f64) -> usize {
-        let mut settings = Settings::default();
-        settings.detect.analysed_fps = analysed_fps;
-        let text =
-            format!("[cameras.gate]\nsource = \"file:///a.mp4\"\nlists = [\"staff\"]\nanalysed-fps = {analysed_fps}\n");
-        let parsed = crate::config::parse(std::path::Path::new("test.toml"), &text).expect("valid");
-        let camera = CameraId::try_new("gate").expect("a name");
-        let mut look = Look::new(&settings, &camera, &parsed.cameras[&camera], 0);
-        let (mut count, mut taken_frame) = (0, None);
-        for ms in 0..10_000_u32 {
-            let at = Mono::from_millis(u64::from(ms) + 1000);
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count")]
-            let newest = (f64::from(ms) * fps / 1000.0) as u64;
-            if look.is_due(at) && taken_frame != Some(newest) {
-                taken_frame = Some(newest);
-                look.schedule(at);
-                count += 1;
-            }
-        }
-        count
-    }
-
-    #[test]
-    fn the_analysed_rate_is_kept_whatever_the_camera_sends() {
-        for fps in [6.0, 10.0, 12.0, 15.0, 25.0, 30.0] {
-            let count = analysed(fps, 5.0);
-            assert!((48..=52).contains(&count), "{count} of {fps} frames a second in ten seconds");
-        }
-        assert!((28..=31).contains(&analysed(3.0, 5.0)), "a slow camera is looked at as often as it sends");
-    }
-}
+#[cfg(test)]
+#[path = "look_limits_tests.rs"]
+mod limits_tests;

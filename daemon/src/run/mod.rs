@@ -2,20 +2,23 @@
 //!
 //! ```text
 //! start:  networks proven -> store open -> gallery, calibration -> decide, evidence, vision, sinks, socket -> cameras -> READY
-//! stop:   cameras, vision -> decide -> second network, evidence, gallery watch, calibration keeper -> sinks -> socket
+//! stop:   cameras, vision -> decide -> second network, evidence, gallery watch, calibration keeper, erasures -> sinks -> socket
 //!         -> store -> networks
 //! ```
 //!
 //! Each arrow of the stop waits for what was before it, so that whatever a camera still showed is decided, and whatever
 //! was decided is written and told.
 
+pub mod books;
 pub mod counter;
 pub mod decide;
+pub mod erasures;
 pub mod fleet;
 pub mod gallery;
 pub mod journal;
 pub mod keeper;
 pub mod look;
+pub mod pause;
 pub mod reload;
 pub mod second;
 pub mod sinks;
@@ -23,9 +26,10 @@ mod start;
 pub mod suspension;
 pub mod vision;
 
+use crate::books::checkpoints;
 use crate::clock::SystemClock;
 use crate::cmd::Failure;
-use crate::config::Settings;
+use crate::config::{Settings, WrittenKeys};
 use crate::evidence::recorder;
 use crate::notify::{self, Pulse};
 use crate::sink::outlet::CamerasUp;
@@ -40,6 +44,7 @@ use counter::Counter;
 use decide::Order;
 use fleet::Fleet;
 use journal::{StoreJournal, Subscriptions};
+use pause::Pause;
 use sd_notify::NotifyState;
 use sekisho_camera::status::{CameraState, CameraStatus};
 use sekisho_logic::time::Clock;
@@ -50,7 +55,7 @@ use start::{Proven, Shared, Stoppable};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use suspension::Desk;
@@ -80,8 +85,9 @@ pub struct Daemon {
     recorder: JoinHandle<()>,
     /// Ends when the deciding loop, which alone asks it, has ended.
     second: Option<JoinHandle<()>>,
-    gallery: Stoppable,
-    keeper: Stoppable,
+    /// Threads that look after something until they are told to stop, by name.
+    keepers: Vec<(&'static str, Stoppable)>,
+    written: WrittenKeys,
     traffic: keeper::SharedTraffic,
     in_force: Arc<RwLock<Settings>>,
     app: App,
@@ -90,15 +96,6 @@ pub struct Daemon {
 }
 
 /// Groups from the settings.
-fn access_rules(settings: &Settings) -> AccessRules {
-    let daemon = &settings.daemon;
-    AccessRules {
-        view: daemon.view_groups.clone(),
-        review: daemon.review_groups.clone(),
-        admin: daemon.admin_groups.clone(),
-    }
-}
-
 /// Committed events go to listeners and wake the sinks. Called on the store thread, so it must not wait.
 fn announce(alerts: broadcast::Sender<Arc<str>>, roster: Roster) -> impl FnMut(Vec<CommittedEvent>) + Send {
     move |committed| {
@@ -120,24 +117,32 @@ fn cameras_up(fleet: &Arc<Fleet>) -> CamerasUp {
 /// What status reads from.
 fn sources(
     facts: Facts,
-    board: &Arc<Board>,
-    clock: &Arc<dyn Clock>,
-    fleet: &Arc<Fleet>,
+    (board, clock, fleet): (&Arc<Board>, &Arc<dyn Clock>, &Arc<Fleet>),
     store: &StoreHandle,
     counts: &Arc<SocketCounts>,
     roster: &Roster,
+    (pause, in_force): (&Arc<Pause>, &Arc<RwLock<Settings>>),
 ) -> Sources {
+    let in_force = Arc::clone(in_force);
     let (fleet, store, roster) = (Arc::clone(fleet), store.clone(), roster.clone());
     Sources {
+        pause: Arc::clone(pause),
         facts,
         board: Arc::clone(board),
         clock: Arc::clone(clock),
         cameras: Box::new(move || fleet.statuses()),
         store: Box::new(move || store.health()),
         sinks: Box::new(move || roster.views()),
+        undone: Box::new(move || in_force.read().unwrap_or_else(PoisonError::into_inner).undone()),
         socket: Arc::clone(counts),
         review: Arc::default(),
     }
+}
+
+/// What decides, as it is at the start.
+fn watcher(settings: &Settings, proven: &Proven) -> Watcher {
+    let calibration = Arc::new(proven.calibration.calibration.clone());
+    Watcher::new(site::policy(settings), Arc::clone(&proven.galleries.first), calibration, proven.run)
 }
 
 impl Daemon {
@@ -145,19 +150,20 @@ impl Daemon {
     ///
     /// # Errors
     /// [`Failure::Wrong`] when the configuration or a file it names is wrong, [`Failure::No`] when the machine refuses.
-    pub fn start(settings: Settings) -> Result<Self, Failure> {
+    pub fn start(config: &Path, settings: Settings) -> Result<Self, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-        let proven = Proven::prove(&settings, clock.now())?;
+        let (written, now) = (WrittenKeys::read(config), clock.now());
+        let proven = Proven::prove(&settings, &written, now)?;
         let (board, pulse) = (Arc::new(Board::default()), Arc::new(Pulse::default()));
+        let pause = Arc::new(Pause::new(proven.paused.clone()));
         let (alerts, verdicts) = (broadcast::channel(BACKLOG_MAX).0, broadcast::channel(BACKLOG_MAX).0);
         let roster = Roster::default();
         let committed = announce(alerts.clone(), roster.clone());
+        let watcher = watcher(&settings, &proven);
         let store = StoreThread::spawn(proven.store, Arc::clone(&clock), WorkerSettings::default(), committed)
             .map_err(|error| Failure::No(format!("no thread for the store: {error}")))?;
-
-        let (orders, inbox) = sync_channel(decide::ORDERS_MAX);
+        let ((orders, inbox), counter) = (sync_channel(decide::ORDERS_MAX), Arc::<Counter>::default());
         let subscriptions = Subscriptions::new(RwLock::new(journal::subscriptions(&settings)));
-        let counter = Arc::<Counter>::default();
         let shared = Shared {
             clock: &clock,
             store: &store,
@@ -166,33 +172,31 @@ impl Daemon {
             pulse: &pulse,
             verdicts: &verdicts,
             counter: &counter,
+            pause: &pause,
         };
-        let watcher = Watcher::new(
-            site::policy(&settings),
-            Arc::clone(&proven.galleries.first),
-            Arc::new(proven.calibration.calibration.clone()),
-            proven.run,
-        );
         let (watcher, second) = shared.seconded(watcher, proven.second, &proven.galleries)?;
         let journal = StoreJournal { store: store.clone(), subscriptions: Arc::clone(&subscriptions) };
         let desk = Desk { store: store.clone(), events: alerts.clone() };
         let (pictures, looks) = recorder::queue(&board);
         let decide =
             shared.decide(watcher, journal, (desk, pictures, second.queue), inbox, (proven.open, proven.suspended))?;
-        let gallery = shared.gallery(proven.network, second.network, proven.galleries)?;
+        let mut keepers = vec![("gallery", shared.gallery(proven.network, second.network, proven.galleries)?)];
         let (in_force, traffic) = (Arc::new(RwLock::new(settings.clone())), keeper::SharedTraffic::default());
         let recorder = shared.recorder(looks, &in_force)?;
-        board.pin_calibration(keeper::view(&proven.calibration, &settings, clock.now().wall));
-        let keeper = shared.keeper(proven.places, proven.calibration, &in_force, &traffic, &alerts)?;
+        board.pin_calibration(keeper::view(&proven.calibration, &settings, now.wall));
+        keepers.extend([
+            ("calibration", shared.keeper(proven.places, proven.calibration, &in_force, &traffic, &alerts)?),
+            ("books", shared.books(&in_force)?),
+            ("erasures", shared.erasures(&in_force)?),
+        ]);
         let fleet = Arc::new(Fleet::new(shared.workers(proven.eyes)?, Arc::clone(&clock)));
-        let mut sinks =
-            Sinks::new(roster.clone(), store.clone(), Arc::clone(&clock), Arc::clone(&pulse), cameras_up(&fleet));
-        sinks.follow(&settings)?;
+        let sinks = shared.sinks(roster.clone(), cameras_up(&fleet), &settings)?;
         let counts = Arc::new(SocketCounts::default());
-        let sources = Arc::new(sources(proven.facts, &board, &clock, &fleet, &store, &counts, &roster));
+        let sources =
+            Arc::new(sources(proven.facts, (&board, &clock, &fleet), &store, &counts, &roster, (&pause, &in_force)));
         let web = shared.web(&sources, &alerts, &in_force)?;
         let app = App { sources, alerts, verdicts, orders: orders.clone(), store: store.clone(), sinks: roster, web };
-        let (access, rules) = watch::channel(access_rules(&settings));
+        let (access, rules) = watch::channel(AccessRules::of(&settings.daemon));
         let (stop_socket, stop) = watch::channel(false);
         let reload_web = app.web.start(&stop);
         tokio::spawn(server::serve(proven.listener, router(app.clone()), rules, counts, stop));
@@ -209,8 +213,8 @@ impl Daemon {
             decide,
             recorder,
             second: second.thread,
-            gallery,
-            keeper,
+            keepers,
+            written,
             traffic,
             in_force,
             app,
@@ -253,7 +257,7 @@ impl Daemon {
         if self.second.take().is_some_and(|second| second.join().is_err()) {
             tracing::error!("the second network's thread panicked");
         }
-        for (name, (stop, thread)) in [("gallery", self.gallery), ("calibration", self.keeper)] {
+        for (name, (stop, thread)) in self.keepers {
             stop.store(true, Ordering::Relaxed);
             thread.thread().unpark();
             if thread.join().is_err() {
@@ -269,6 +273,8 @@ impl Daemon {
             Ok(Err(error)) => tracing::warn!("the end of this run was not noted: {error}"),
             Err(error) => tracing::warn!("the end of this run was not noted: {error}"),
         }
+        // After the last row: what was written until here is signed.
+        books::Ledger::open(checkpoints::file(&self.settings)).sign(&self.store, self.clock.now());
         drop(self.app);
         let report = self.store.stop(STORE_PATIENCE);
         if report.events_unsaved > 0 {
@@ -314,7 +320,8 @@ async fn until_stopped(config: &Path, settings: Settings) -> Result<(), Failure>
         signal(SignalKind::interrupt()).map_err(no_signals)?,
         signal(SignalKind::hangup()).map_err(no_signals)?,
     );
-    let mut daemon = Daemon::start(settings)?;
+    let mut daemon = Daemon::start(config, settings)?;
+    daemon.settings.undone().iter().for_each(|said| tracing::warn!("{said}"));
     daemon.watch_cameras();
     let cameras = daemon.settings.cameras.values().filter(|its| its.enabled).count();
     tracing::info!("watching {cameras} cameras; ask with `sekisho status`");

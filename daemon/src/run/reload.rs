@@ -2,12 +2,14 @@
 
 use super::decide::Order;
 use super::keeper::strangers;
-use super::{Daemon, access_rules, journal};
-use crate::config::settings::Settings;
-use crate::config::{self, Change, ReloadPlan};
+use super::{Daemon, books, journal};
+use crate::config::settings::{Settings, SinkName};
+use crate::config::{self, Change, ReloadPlan, WrittenKeys};
 use crate::notify;
 use crate::site;
+use crate::status::access::AccessRules;
 use sd_notify::NotifyState;
+use serde_json::json;
 use std::path::Path;
 use std::sync::PoisonError;
 
@@ -18,13 +20,33 @@ impl Daemon {
             notify::tell(&[NotifyState::Reloading, reloading]);
         }
         match config::load(path) {
-            Ok(new) => self.apply(new),
-            Err(error) => tracing::error!("reload: {error}\nthe configuration in force stays as it was"),
+            Ok(new) => {
+                let written = WrittenKeys::read(path);
+                let plan = self.apply(new);
+                self.note_reload(&written, &plan);
+                self.written = written;
+            }
+            Err(error) => {
+                tracing::error!("reload: {error}\nthe configuration in force stays as it was");
+                let detail = json!({ "sha256": WrittenKeys::read(path).sha256() });
+                books::audit(&self.store, "config-refused", None, detail, self.clock.now().wall);
+            }
         }
         notify::tell(&[NotifyState::Ready]);
     }
 
-    fn apply(&mut self, new: Settings) {
+    /// Notes which keys changed, never their values.
+    fn note_reload(&self, written: &WrittenKeys, plan: &ReloadPlan) {
+        let names = |sinks: &[SinkName]| sinks.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let detail = json!({
+            "changed": self.written.changed(written), "sha256": written.sha256(), "after-restart": plan.restart,
+            "sinks-added": names(&plan.sinks_added), "sinks-removed": names(&plan.sinks_removed),
+            "sinks-changed": names(&plan.sinks_changed),
+        });
+        books::audit(&self.store, "config-reloaded", None, detail, self.clock.now().wall);
+    }
+
+    fn apply(&mut self, new: Settings) -> ReloadPlan {
         let plan = config::diff(&self.settings, &new);
         for what in &plan.restart {
             tracing::warn!("reload: {what} changed; it takes effect at the next restart");
@@ -36,7 +58,7 @@ impl Daemon {
         }
         *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = new.clone();
         if plan.access == Change::Differs {
-            self.access.send_replace(access_rules(&new));
+            self.access.send_replace(AccessRules::of(&new.daemon));
             self.app.web.forget_tickets();
         }
         // The certificate may have been renewed in its file although no key changed.
@@ -47,8 +69,12 @@ impl Daemon {
         if let Err(error) = self.sinks.follow(&new) {
             tracing::error!("reload: {error}");
         }
+        if plan.privacy == Change::Differs || !plan.cameras_added.is_empty() {
+            new.undone().iter().for_each(|said| tracing::warn!("reload: {said}"));
+        }
         self.settings = new;
         tracing::info!("reload: the new configuration is in force");
+        plan
     }
 
     fn apply_cameras(&self, plan: &ReloadPlan, new: &Settings) {

@@ -99,12 +99,13 @@ impl SecondWorker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sekisho_logic::id::CameraId;
+    use sekisho_logic::id::{CameraId, PersonId};
     use sekisho_logic::record::AlertId;
 
     fn look(at: usize) -> Box<AlertPictures> {
         let camera = CameraId::try_new("gate").expect("a name");
-        Box::new(AlertPictures { alert: AlertId(at.to_string()), camera, pictures: Vec::new() })
+        let person = PersonId::try_new("ann-1").expect("a name");
+        Box::new(AlertPictures { alert: AlertId(at.to_string()), person, camera, pictures: Vec::new() })
     }
 
     #[test]

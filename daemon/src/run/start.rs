@@ -1,20 +1,26 @@
 //! The two halves of a start: everything is proven first, then the threads are set going.
 
+use super::books::Books;
 use super::counter::Counter;
 use super::decide::{DecideLoop, Order};
+use super::erasures::ErasureWatch;
 use super::fleet::WorkerHandle;
 use super::gallery::GalleryWatch;
 use super::journal::StoreJournal;
 use super::keeper::{Keeper, SharedTraffic};
+use super::pause::Pause;
 use super::second::{SecondQueue, SecondWorker};
+use super::sinks::{Roster, Sinks};
 use super::suspension::Desk;
 use super::vision::VisionWorker;
 use crate::cmd::Failure;
-use crate::config::Settings;
+use crate::config::{Settings, WrittenKeys};
 use crate::evidence::recorder::{PictureQueue, Recorder};
 use crate::eyes::{Loaded, OpenEyes};
+use crate::keys;
 use crate::notify::{self, Pulse};
 use crate::second::{OpenSecond, SecondEyes};
+use crate::sink::outlet::CamerasUp;
 use crate::site::{self, CalibrationPlaces, ChosenCalibration, Galleries};
 use crate::status::board::{Board, SecondPeople};
 use crate::status::server;
@@ -26,7 +32,10 @@ use sekisho_logic::second::SecondNetwork;
 use sekisho_logic::suspension::Suspension;
 use sekisho_logic::time::{Clock, Now};
 use sekisho_logic::watcher::{AlertPictures, Watcher};
-use sekisho_store::{InstanceLock, LastRun, Network, OpenAlert, RunInfo, Store, StoreHandle};
+use sekisho_store::{
+    InstanceLock, LastRun, Network, OpenAlert, PAUSE_MATCHING, RunInfo, Store, StoreError, StoreHandle, Switch,
+};
+use serde_json::{Value, json};
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, RwLock};
@@ -47,13 +56,14 @@ pub(super) struct Proven {
     pub(super) galleries: Galleries,
     pub(super) open: Vec<(AlertRecord, u32)>,
     pub(super) suspended: Vec<Suspension>,
+    pub(super) paused: Option<Switch>,
     pub(super) facts: Facts,
     pub(super) run: u32,
 }
 
 impl Proven {
     /// Opens and checks everything.
-    pub(super) fn prove(settings: &Settings, started: Now) -> Result<Self, Failure> {
+    pub(super) fn prove(settings: &Settings, written: &WrittenKeys, started: Now) -> Result<Self, Failure> {
         let mut loaded = Loaded::open(settings)?;
         let places = loaded.calibration_places()?;
         let calibration = places.choose()?;
@@ -68,9 +78,13 @@ impl Proven {
         let rows = site::gallery_rows(&mut store, &network, beside, started.wall).map_err(Failure::no)?;
         let galleries = Galleries::of(rows, &network, beside)?;
         galleries.left_out.iter().for_each(|said| tracing::warn!("{said}"));
+        let about = loaded.about();
+        note_start(&mut store, written, &about, started).map_err(Failure::no)?;
+        note_loaded(&mut store, &galleries, &calibration, settings, started).map_err(Failure::no)?;
         let open = store.open_alerts().map_err(Failure::no)?;
         let suspended = store.suspensions().map_err(Failure::no)?;
-        let facts = Facts { started, models: loaded.about() };
+        let paused = store.switch(PAUSE_MATCHING).map_err(Failure::no)?;
+        let facts = Facts { started, models: about, keys: keys_json(&store) };
         let clock_part = u32::try_from(started.wall.0.rem_euclid(0x0100_0000)).unwrap_or_default();
         Ok(Self {
             eyes,
@@ -84,10 +98,17 @@ impl Proven {
             galleries,
             open: open.into_iter().map(|OpenAlert { record, sequence }| (record, sequence)).collect(),
             suspended,
+            paused,
             facts,
             run: clock_part ^ std::process::id(),
         })
     }
+}
+
+/// Where the keys in use come from.
+fn keys_json(store: &Store) -> serde_json::Value {
+    let signing = store.signing().map(|key| serde_json::json!({ "id": key.id(), "public-key": key.public() }));
+    serde_json::json!({ "database": keys::protection(store.key_source()), "signing": signing })
 }
 
 fn vision_workers(settings: &Settings) -> usize {
@@ -111,6 +132,30 @@ fn begin_run(store: &mut Store, now: Now) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What this run works with, for the audit trail: the configuration's hash and the networks' names and hashes.
+fn note_start(store: &mut Store, written: &WrittenKeys, about: &Value, now: Now) -> Result<(), StoreError> {
+    let detail = json!({ "sha256": written.sha256(), "keys": written.count() });
+    store.audit(now.wall, "daemon", "config-loaded", None, detail)?;
+    let one = |name: &str| json!({ "id": about[name]["id"], "sha256": about[name]["digest"] });
+    let detail = json!({ "detector": one("detector"), "embedder": one("embedder"), "second": one("second"),
+        "preprocessing": about["preprocessing"], "runtime": about["runtime"] });
+    store.audit(now.wall, "daemon", "models-loaded", None, detail)
+}
+
+/// The reference database and the calibration in use, likewise.
+fn note_loaded(
+    store: &mut Store,
+    galleries: &Galleries,
+    calibration: &ChosenCalibration,
+    settings: &Settings,
+    now: Now,
+) -> Result<(), StoreError> {
+    store.audit(now.wall, "daemon", "gallery-loaded", None, galleries.about())?;
+    let strangers = settings.decide.strangers_per_camera_day;
+    let detail = json!({ "id": calibration.calibration.id(), "fpir": site::general_fpir(settings, strangers) });
+    store.audit(now.wall, "daemon", "calibration-loaded", None, detail)
+}
+
 /// What every thread is given a share of.
 pub(super) struct Shared<'d> {
     pub(super) clock: &'d Arc<dyn Clock>,
@@ -120,6 +165,7 @@ pub(super) struct Shared<'d> {
     pub(super) pulse: &'d Arc<Pulse>,
     pub(super) verdicts: &'d broadcast::Sender<Arc<str>>,
     pub(super) counter: &'d Arc<Counter>,
+    pub(super) pause: &'d Arc<Pause>,
 }
 
 /// A thread that runs until it is told to stop.
@@ -172,6 +218,7 @@ impl Shared<'_> {
             settings: Arc::clone(settings),
             board: Arc::clone(self.board),
             beat: self.pulse.register("evidence", self.clock.now().mono),
+            synchronised: crate::clock::synchronised,
         };
         spawn("evidence", move || recorder.run())
     }
@@ -233,6 +280,7 @@ impl Shared<'_> {
     ) -> Result<Stoppable, Failure> {
         let stop = Arc::new(AtomicBool::new(false));
         self.board.pin_second_people(SecondPeople::of(&in_force));
+        self.board.pin_without_grounds(in_force.without_grounds);
         let watch = GalleryWatch {
             store: self.store.clone(),
             orders: self.orders.clone(),
@@ -241,6 +289,7 @@ impl Shared<'_> {
             second,
             in_force,
             board: Arc::clone(self.board),
+            pause: Arc::clone(self.pause),
             stop: Arc::clone(&stop),
             beat: self.pulse.register("gallery", self.clock.now().mono),
         };
@@ -274,6 +323,39 @@ impl Shared<'_> {
         Ok((stop, spawn("calibration", move || keeper.run())?))
     }
 
+    /// Starts telling the sinks.
+    pub(super) fn sinks(&self, roster: Roster, up: CamerasUp, settings: &Settings) -> Result<Sinks, Failure> {
+        let mut sinks = Sinks::new(roster, self.store.clone(), Arc::clone(self.clock), Arc::clone(self.pulse), up);
+        sinks.follow(settings)?;
+        Ok(sinks)
+    }
+
+    /// Starts keeping the books.
+    pub(super) fn books(&self, settings: &Arc<RwLock<Settings>>) -> Result<Stoppable, Failure> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let books = Books {
+            store: self.store.clone(),
+            clock: Arc::clone(self.clock),
+            settings: Arc::clone(settings),
+            stop: Arc::clone(&stop),
+            beat: self.pulse.register("books", self.clock.now().mono),
+        };
+        Ok((stop, spawn("books", move || books.run())?))
+    }
+
+    /// Starts finishing what is to be gone.
+    pub(super) fn erasures(&self, settings: &Arc<RwLock<Settings>>) -> Result<Stoppable, Failure> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let watch = ErasureWatch {
+            store: self.store.clone(),
+            clock: Arc::clone(self.clock),
+            settings: Arc::clone(settings),
+            stop: Arc::clone(&stop),
+            beat: self.pulse.register("erasures", self.clock.now().mono),
+        };
+        Ok((stop, spawn("erasures", move || watch.run())?))
+    }
+
     /// Starts one vision worker for each set of sessions.
     pub(super) fn workers(&self, eyes: Vec<OpenEyes>) -> Result<Vec<WorkerHandle>, Failure> {
         let one = |(at, eyes): (usize, OpenEyes)| {
@@ -287,6 +369,7 @@ impl Shared<'_> {
                 orders: self.orders.clone(),
                 clock: Arc::clone(self.clock),
                 board: Arc::clone(self.board),
+                pause: Arc::clone(self.pause),
                 beat: self.pulse.register(&name, self.clock.now().mono),
             };
             Ok(WorkerHandle { signal, assign, thread: spawn(&name, move || worker.run())? })

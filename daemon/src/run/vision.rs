@@ -2,6 +2,7 @@
 
 use super::decide::Order;
 use super::look::Look;
+use super::pause::Pause;
 use crate::notify::Beat;
 use crate::status::board::Board;
 use sekisho_camera::slot::{Signal, Slot};
@@ -43,6 +44,8 @@ pub struct VisionWorker {
     pub clock: Arc<dyn Clock>,
     /// Where time spent is noted.
     pub board: Arc<Board>,
+    /// Whether matching is paused.
+    pub pause: Arc<Pause>,
     /// Its hand on the pulse.
     pub beat: Beat,
 }
@@ -106,6 +109,15 @@ impl VisionWorker {
             }
             return;
         };
+        if self.pause.is_on() {
+            // The frame was taken, so that the camera counts as alive, and goes unseen.
+            drop(frame);
+            if std::mem::take(&mut seat.watching) {
+                seat.look.forget();
+                self.lost(seat.slot.camera());
+            }
+            return;
+        }
         seat.watching = true;
         let camera = seat.slot.camera().clone();
         let faces = match &frame {

@@ -12,8 +12,8 @@
 use super::outlet::{Down, Outcome};
 use crate::config::sink_settings::EventLogSettings;
 use crate::status::wire;
-use sekisho_logic::record::AlertEvent;
 use sekisho_store::OutboxItem;
+use serde_json::Value;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -71,7 +71,7 @@ impl EventLog {
     fn write(&mut self, items: &[OutboxItem]) -> io::Result<u64> {
         let mut lines = Vec::new();
         for item in items {
-            write_line(&mut lines, &item.event)?;
+            write_line(&mut lines, &wire::delivery(item))?;
         }
         let path = &self.settings.path;
         let fresh = !path.exists();
@@ -135,11 +135,11 @@ fn ends_in_a_line(file: &mut File, length: u64) -> io::Result<bool> {
     Ok(last == *b"\n")
 }
 
-/// Writes an event as its line of the log; a replay writes the same.
+/// Writes an event, as it is sent, as its line of the log; a replay writes the same.
 ///
 /// # Errors
 /// What the writer said.
-pub fn write_line(mut to: impl io::Write, event: &AlertEvent) -> io::Result<()> {
-    serde_json::to_writer(&mut to, &wire::event(event))?;
+pub fn write_line(mut to: impl io::Write, sent: &Value) -> io::Result<()> {
+    serde_json::to_writer(&mut to, sent)?;
     to.write_all(b"\n")
 }

@@ -1,12 +1,13 @@
 //! What the socket keeps from people who are to vote, until they have: evidence and the votes of others.
 //!
 //! Whoever reads before voting votes as they read. So open alerts of lists that people confirm are told to reviewers and
-//! administrators without these, also on the event stream; viewers, who cannot vote, see all. Sinks are told all: they are
+//! administrators without these, also on the event stream; who cannot vote sees all. Sinks are told all: they are
 //! no reviewers, and who may read them is set elsewhere.
 
-use super::access::{Peer, Role};
+use super::access::Peer;
 use crate::web::reviewers::Reviewers;
 use sekisho_logic::record::Stage;
+use sekisho_logic::role::Action;
 use serde_json::{Value, json};
 
 /// Keys that speak for or against, wherever they stand in an alert.
@@ -27,7 +28,7 @@ impl Reader<'_> {
         let me = self.reviewers.canonical(&self.peer.reviewer());
         let mut votes = alert["votes"].as_array().into_iter().flatten();
         let voted = votes.any(|vote| vote["reviewer"].as_str().is_some_and(|name| self.reviewers.same(name, &me)));
-        self.peer.role >= Role::Review && open && alert["votes-required"] != 0 && !voted
+        self.peer.roles.may(Action::Vote) && open && alert["votes-required"] != 0 && !voted
     }
 
     /// An alert as this reader may see it.
@@ -43,7 +44,7 @@ impl Reader<'_> {
     #[must_use]
     pub fn event(&self, line: &str) -> Option<String> {
         let mut event: Value = serde_json::from_str(line).ok()?;
-        if event["type"] == "track" && self.peer.role >= Role::Review {
+        if event["type"] == "track" && self.peer.roles.may(Action::Vote) {
             // The track of an alert tells the same as the alert.
             event.as_object_mut()?.remove("llr");
             return Some(event.to_string());
@@ -76,9 +77,10 @@ mod tests {
     use crate::status::wire;
     use crate::web::reviewers::tests::{alert, reviewer};
     use sekisho_logic::record::{AlertEvent, AlertRecord};
+    use sekisho_logic::role::Role;
 
     fn peer(uid: u32, role: Role) -> Peer {
-        Peer { uid, pid: None, role }
+        Peer { uid, pid: None, roles: role.into() }
     }
 
     fn told(alert: AlertRecord) -> String {
@@ -94,7 +96,7 @@ mod tests {
     #[test]
     fn whoever_is_to_vote_hears_nothing_of_evidence_or_votes_before() {
         let reviewers = Reviewers::default();
-        for role in [Role::Review, Role::Admin] {
+        for role in [Role::Reviewer, Role::Admin] {
             let reader = Reader { peer: peer(1000, role), reviewers: &reviewers };
             let shown = reader.alert(wire::alert(&alert(&["uid:7"])));
             assert!(shown["blind"] == true && !speaks(&shown.to_string()), "{shown}");
@@ -111,7 +113,7 @@ mod tests {
     fn the_vote_opens_the_eyes_also_when_given_as_a_reviewer() {
         let reviewers = Reviewers::default();
         reviewers.replace(vec![reviewer("sato", Some(1000))]);
-        let reader = Reader { peer: peer(1000, Role::Review), reviewers: &reviewers };
+        let reader = Reader { peer: peer(1000, Role::Reviewer), reviewers: &reviewers };
         for voter in ["uid:1000", "reviewer:sato"] {
             assert_eq!(reader.alert(wire::alert(&alert(&[voter])))["llr"], 9.25);
             assert_eq!(reader.event(&told(alert(&[voter]))), None, "the line goes as it is");
@@ -126,7 +128,7 @@ mod tests {
             let reader = Reader { peer: peer(1000, role), reviewers: &reviewers };
             reader.alert(wire::alert(&alert))["llr"] == 9.25 && reader.event(&told(alert)).is_none()
         };
-        assert!(whole(Role::View, alert(&["uid:7"])));
+        assert!(whole(Role::Viewer, alert(&["uid:7"])) && whole(Role::Dpo, alert(&["uid:7"])));
         assert!(whole(Role::Admin, AlertRecord { stage: Stage::Rejected, ..alert(&["uid:7"]) }));
         assert!(whole(Role::Admin, AlertRecord { votes_required: 0, ..alert(&[]) }));
         assert!(
@@ -140,8 +142,8 @@ mod tests {
         let reviewers = Reviewers::default();
         let line = json!({ "type": "track", "person": "ann-1", "llr": 9.25 }).to_string();
         let event = |role| Reader { peer: peer(1000, role), reviewers: &reviewers }.event(&line);
-        assert_eq!(event(Role::View), None);
-        assert!(event(Role::Review).is_some_and(|line| !line.contains("9.25") && line.contains("ann-1")));
+        assert_eq!(event(Role::Viewer), None);
+        assert!(event(Role::Reviewer).is_some_and(|line| !line.contains("9.25") && line.contains("ann-1")));
         let reader = Reader { peer: peer(1000, Role::Admin), reviewers: &reviewers };
         assert_eq!(reader.event("{\"type\":\"calibration\"}"), None);
         assert_eq!(reader.event("nonsense"), None);

@@ -16,6 +16,7 @@ use sekisho_logic::watcher::LiveTrack;
 use sekisho_vision::analyser::StageTimes;
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -142,6 +143,21 @@ pub struct EvidenceView {
     pub dropped_total: BTreeMap<&'static str, u64>,
 }
 
+/// Alerts that are kept for a time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SightingsView {
+    /// Kept now, open ones included.
+    pub kept: u64,
+    /// Past their time and not erased yet.
+    pub due: u64,
+    /// Past their time and kept because their person is under a legal hold.
+    pub exempt: u64,
+    /// Why those that are due are not erased.
+    pub held: Option<Held>,
+    /// Erased since the start.
+    pub erased_total: u64,
+}
+
 impl EvidenceView {
     /// Counts pictures that were left out.
     pub fn drop(&mut self, why: &'static str, count: usize) {
@@ -157,8 +173,10 @@ pub struct Board {
     decide: RwLock<Arc<DecideView>>,
     calibration: RwLock<CalibrationView>,
     second_people: RwLock<SecondPeople>,
+    without_grounds: AtomicUsize,
     tallies: Mutex<Tallies>,
     evidence: Mutex<EvidenceView>,
+    sightings: Mutex<SightingsView>,
 }
 
 /// Percentiles of the delay from first usable face to candidate.
@@ -206,6 +224,17 @@ impl Board {
         self.evidence.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Notes what became of alerts past their time.
+    pub fn note_sightings(&self, note: impl FnOnce(&mut SightingsView)) {
+        note(&mut self.sightings.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The latest about alerts past their time.
+    #[must_use]
+    pub fn sightings(&self) -> SightingsView {
+        *self.sightings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Replaces the count of people the second network knows.
     pub fn pin_second_people(&self, people: SecondPeople) {
         *self.second_people.write().unwrap_or_else(PoisonError::into_inner) = people;
@@ -215,6 +244,17 @@ impl Board {
     #[must_use]
     pub fn second_people(&self) -> SecondPeople {
         *self.second_people.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replaces the count of people who are matched without complete grounds.
+    pub fn pin_without_grounds(&self, people: usize) {
+        self.without_grounds.store(people, Ordering::Relaxed);
+    }
+
+    /// The latest count of people who are matched without complete grounds.
+    #[must_use]
+    pub fn without_grounds(&self) -> usize {
+        self.without_grounds.load(Ordering::Relaxed)
     }
 
     /// Counts a finished track.

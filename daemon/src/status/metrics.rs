@@ -29,6 +29,8 @@ pub struct Reading {
     pub faces_dropped_total: u64,
     /// Resident memory.
     pub memory_bytes: u64,
+    /// Whether matching is paused.
+    pub paused: bool,
     /// The calibration.
     pub calibration: CalibrationView,
     /// Sinks.
@@ -75,6 +77,7 @@ pub fn render(reading: &Reading) -> String {
         page.metric(name, help).get_or_create(&Vec::new()).set(value);
     };
     whole(&mut page, "alerts_open", "Alerts that are not final.", real(reading.decide.open.len() as u64));
+    whole(&mut page, "matching_paused", "1 while matching is paused.", f64::from(u8::from(reading.paused)));
     whole(&mut page, "gallery_people", "Enrolled people in force.", real(reading.decide.gallery_people as u64));
     whole(&mut page, "tracks_live", "Tracks in flight.", real(reading.decide.tracks.len() as u64));
     whole(&mut page, "resident_memory_bytes", "Resident memory.", real(reading.memory_bytes));

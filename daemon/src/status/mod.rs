@@ -4,6 +4,7 @@ pub mod access;
 pub mod ballot;
 pub mod blind;
 pub mod board;
+mod matching;
 pub mod metrics;
 pub mod routes;
 pub mod server;

@@ -1,11 +1,13 @@
 //! What each path answers, and which role it asks for.
 
-use super::access::{Peer, Role};
+use super::access::Peer;
 use super::ballot::{self, NotCast};
 use super::blind::Reader;
+use super::matching;
 use super::sinks;
 use super::view::Sources;
 use super::wire::{self, SCHEMA_VERSION};
+use crate::evaluate::summary::Summary;
 use crate::run::decide::Order;
 use crate::run::sinks::Roster;
 use crate::web::refusal::Refusal as PageRefusal;
@@ -20,6 +22,7 @@ use axum::{Json, Router};
 use sekisho_logic::alert::Ballot;
 use sekisho_logic::id::{CameraId, PersonId};
 use sekisho_logic::record::{AlertId, Stage, Verdict};
+use sekisho_logic::role::{self, Action, Role};
 use sekisho_logic::suspension::Subject;
 use sekisho_store::{AlertFilter, JobRefused, ReviewerRole, Store, StoreError, StoreHandle};
 use serde::Deserialize;
@@ -79,21 +82,18 @@ impl From<JobRefused> for Refusal {
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        Self(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+        let status = match error {
+            StoreError::Refused { .. } => StatusCode::BAD_REQUEST,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self(status, error.to_string())
     }
 }
 
 /// The whole site map.
 pub fn router(app: App) -> Router {
-    let review = Router::new()
-        .route("/v1/alerts/{id}/votes", post(vote))
-        .layer(middleware::from_fn(|peer: Extension<Peer>, request, next| needs(Role::Review, peer, request, next)));
-    let admin = Router::new()
-        .route("/v1/suspensions/lift", post(lift))
-        .route("/v1/sinks/{name}/requeue", post(sinks::requeue))
-        .layer(middleware::from_fn(|peer: Extension<Peer>, request, next| needs(Role::Admin, peer, request, next)));
     Router::new()
-        .route("/v1/status", get(async |State(app): State<App>| Json(app.sources.status())))
+        .route("/v1/status", get(status))
         .route("/v1/cameras", get(async |State(app): State<App>| Json(app.sources.cameras())))
         .route("/v1/gallery", get(gallery))
         .route("/v1/alerts", get(alerts))
@@ -104,9 +104,12 @@ pub fn router(app: App) -> Router {
         .route("/metrics", get(async |State(app): State<App>| app.sources.metrics()))
         .route("/healthz", get(healthz))
         .fallback(async || Refusal(StatusCode::NOT_FOUND, "there is no such path; see sekisho(1), SOCKET".into()))
-        .layer(middleware::from_fn(|peer: Extension<Peer>, request, next| needs(Role::View, peer, request, next)))
-        .merge(review)
-        .merge(admin)
+        .route("/v1/alerts/{id}/votes", post(vote))
+        .route("/v1/suspensions/lift", post(lift))
+        .route("/v1/sinks/{name}/requeue", post(sinks::requeue))
+        .route("/v1/matching/pause", post(matching::pause))
+        .route("/v1/matching/resume", post(matching::resume))
+        .layer(middleware::from_fn(permitted))
         .layer(DefaultBodyLimit::max(64 * 1024))
         .with_state(app)
 }
@@ -117,17 +120,27 @@ async fn healthz(State(app): State<App>) -> String {
     stale.map_or_else(|| "ok\n".to_owned(), |said| format!("calibration-stale: {said}\n"))
 }
 
-async fn needs(role: Role, Extension(peer): Extension<Peer>, request: Request, next: Next) -> Response {
-    if peer.role >= role {
+/// Refuses whoever's roles do not permit what the path asks for.
+async fn permitted(Extension(peer): Extension<Peer>, request: Request, next: Next) -> Response {
+    let action = role::asked(role::SOCKET, request.method().as_str(), request.uri().path());
+    if peer.roles.may(action) {
         return next.run(request).await;
     }
-    let group = match role {
-        Role::Nobody | Role::View => "view-groups",
-        Role::Review => "review-groups",
-        Role::Admin => "admin-groups",
-    };
-    let said = format!("user {} may not do this; a group named in [daemon] {group} may", peer.uid);
+    let keys: Vec<_> = role::permitted(action).iter().map(|role| role.groups_key()).collect();
+    let (uid, what, keys) = (peer.uid, action.as_str(), keys.join(" or "));
+    let said = format!("user {uid} may not do this; {what} is for the groups named in [daemon] {keys}");
     Refusal(StatusCode::FORBIDDEN, said).into_response()
+}
+
+async fn status(State(app): State<App>) -> Json<Value> {
+    let mut status = app.sources.status();
+    let dpo = app.web.settings(|settings| !settings.daemon.dpo_groups.is_empty());
+    status["dpo"] = json!(if dpo { "configured" } else { "none" });
+    let (settings, facts) = (app.web.settings(Clone::clone), app.sources.facts.clone());
+    let digest = move || facts.models["embedder"]["digest"].as_str().unwrap_or_default().to_owned();
+    let groups = tokio::task::spawn_blocking(move || Summary::standing(&settings, &digest())).await;
+    status["groups"] = groups.unwrap_or_default();
+    Json(status)
 }
 
 /// Asks the store off the I/O threads.
@@ -250,14 +263,16 @@ async fn ticket(
     Extension(peer): Extension<Peer>,
     Json(wanted): Json<WantedTicket>,
 ) -> Result<Json<Value>, Refusal> {
-    let role = match peer.role {
-        Role::Nobody | Role::View => ReviewerRole::Viewer,
-        Role::Review => ReviewerRole::Reviewer,
-        Role::Admin => ReviewerRole::Admin,
+    // The page knows one role of each: the one that may do most there.
+    let role = match peer.roles {
+        roles if roles.has(Role::Admin) => ReviewerRole::Admin,
+        roles if roles.has(Role::Reviewer) => ReviewerRole::Reviewer,
+        roles if roles.has(Role::Dpo) => ReviewerRole::Dpo,
+        _ => ReviewerRole::Viewer,
     };
     let given = match wanted.as_reviewer {
         None => app.web.ticket(peer.uid, role),
-        Some(_) if peer.role < Role::Admin => {
+        Some(_) if !peer.roles.may(Action::ActAsReviewer) => {
             let said = "only an admin opens the page in a reviewer's name; see [daemon] admin-groups";
             return Err(Refusal(StatusCode::FORBIDDEN, said.into()));
         }

@@ -3,7 +3,7 @@
 //! A client that never reads or never writes costs one of a small number of places for a few seconds, and nothing else:
 //! every read and write has a time limit, and the event stream keeps a bounded backlog for each listener.
 
-use super::access::{AccessRules, Peer, Role};
+use super::access::{AccessRules, Peer};
 use axum::Router;
 use axum::extract::Extension;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -105,7 +105,7 @@ pub async fn serve(
         };
         counts.accepted_total.fetch_add(1, Ordering::Relaxed);
         let Some(peer) = identify(&stream, &rules) else { continue };
-        if peer.role == Role::Nobody {
+        if peer.roles.is_none() {
             counts.denied_total.fetch_add(1, Ordering::Relaxed);
         }
         let app = app.clone().layer(Extension(peer));
@@ -119,8 +119,8 @@ pub async fn serve(
 
 fn identify(stream: &UnixStream, rules: &watch::Receiver<AccessRules>) -> Option<Peer> {
     let credentials = stream.peer_cred().ok()?;
-    let role = rules.borrow().role(credentials.uid(), credentials.gid());
-    Some(Peer { uid: credentials.uid(), pid: credentials.pid(), role })
+    let roles = rules.borrow().roles(credentials.uid(), credentials.gid());
+    Some(Peer { uid: credentials.uid(), pid: credentials.pid(), roles })
 }
 
 async fn talk(stream: UnixStream, app: Router) {

@@ -4,6 +4,7 @@ use super::board::{Board, DecideView, EvidenceView, InForceView, SecondPeople, V
 use super::server::SocketCounts;
 use super::wire::SCHEMA_VERSION;
 use crate::evidence::retention::Held;
+use crate::run::pause::Pause;
 use crate::run::suspension;
 use crate::sink::standing::SinkView;
 use crate::web::counts::WebCounts;
@@ -25,12 +26,16 @@ pub struct Facts {
     pub started: Now,
     /// Networks in use, as JSON: ids, digests, usage, runtime version, device.
     pub models: Value,
+    /// Where the keys come from and what that protects against, as JSON.
+    pub keys: Value,
 }
 
 /// Everything the routes read from.
 pub struct Sources {
     /// Unchanging facts.
     pub facts: Facts,
+    /// Whether matching is paused.
+    pub pause: Arc<Pause>,
     /// Where the loops pin their views.
     pub board: Arc<Board>,
     /// The clock.
@@ -41,6 +46,8 @@ pub struct Sources {
     pub store: Box<dyn Fn() -> StoreHealth + Send + Sync>,
     /// Asks every sink.
     pub sinks: Box<dyn Fn() -> Vec<SinkView> + Send + Sync>,
+    /// What the configuration leaves undone, a sentence each.
+    pub undone: Box<dyn Fn() -> Vec<String> + Send + Sync>,
     /// Counters of the socket.
     pub socket: Arc<SocketCounts>,
     /// Counters of the review page.
@@ -70,13 +77,19 @@ impl Sources {
         json!({
             "schema-version": SCHEMA_VERSION,
             "version": env!("CARGO_PKG_VERSION"),
-            "state": if matches!(store.state, StorageState::Failed { .. }) { "storage-failed" } else { "watching" },
+            "state": self.state(&store),
+            "paused": self.paused(),
             "started": self.facts.started.wall.to_rfc3339(),
             "uptime-s": now.mono.since(self.facts.started.mono).as_secs(),
             "models": self.facts.models,
             "calibration": self.board.calibration().json,
             "thresholds": thresholds_json(&decide.in_force),
-            "gallery": { "people": decide.gallery_people, "revision": decide.gallery_revision },
+            "keys": self.facts.keys,
+            "gallery": {
+                "people": decide.gallery_people,
+                "revision": decide.gallery_revision,
+                "people-without-grounds": self.board.without_grounds(),
+            },
             "second": second_json(&decide, self.board.second_people()),
             "alerts": { "open": decide.open.len(), "events-by-stage": by_stage, "held-back-total": decide.held_back_total },
             "suspensions": decide.suspensions.iter().map(suspension::view).collect::<Vec<_>>(),
@@ -84,6 +97,8 @@ impl Sources {
             "store": store_json(&store, &decide),
             "sinks": (self.sinks)().iter().map(|sink| sink.json(now, None)).collect::<Vec<_>>(),
             "evidence": evidence_json(&self.board.evidence()),
+            "retention": retention_json(&self.board),
+            "undone": (self.undone)(),
             "candidate-delay-ms": { "p50": delays.p50_ms, "p95": delays.p95_ms, "count": delays.count },
             "faces-dropped-total": self.board.faces_dropped_total(),
             "detector-runs-deferred-total": self.board.overload().0,
@@ -98,6 +113,21 @@ impl Sources {
             "review": self.review.json(),
             "pad": "none",
         })
+    }
+
+    fn state(&self, store: &StoreHealth) -> &'static str {
+        match store.state {
+            StorageState::Failed { .. } => "storage-failed",
+            StorageState::Ok if self.pause.is_on() => "paused",
+            StorageState::Ok => "watching",
+        }
+    }
+
+    /// Who paused matching, when and why; null while it is not paused.
+    #[must_use]
+    pub fn paused(&self) -> Option<Value> {
+        let switch = self.pause.why()?;
+        Some(json!({ "since": switch.since.to_rfc3339(), "by": switch.by, "reason": switch.reason }))
     }
 
     /// `/v1/cameras`.
@@ -128,6 +158,7 @@ impl Sources {
             delays: self.board.delays(),
             faces_dropped_total: self.board.faces_dropped_total(),
             memory_bytes: resident_bytes(),
+            paused: self.pause.is_on(),
             calibration: self.board.calibration(),
             sinks: (self.sinks)(),
             now: self.clock.now(),
@@ -135,6 +166,17 @@ impl Sources {
             second_people: self.board.second_people(),
         })
     }
+}
+
+/// Each class of data that is kept for a time: how much there is, how much is past its time, and why that is still there.
+fn retention_json(board: &Board) -> Value {
+    let (pictures, sightings) = (board.evidence(), board.sightings());
+    let one = |kept: u64, due: u64, exempt: u64, held: Option<Held>| json!({ "kept": kept, "due": due, "on-legal-hold": exempt, "held": held.map(Held::as_str) });
+    json!({
+        "pictures": one(pictures.pictures, pictures.due, 0, pictures.held),
+        "sightings": one(sightings.kept, sightings.due, sightings.exempt, sightings.held),
+        "clock-synchronised": crate::clock::synchronised(),
+    })
 }
 
 /// What the second network was asked and said, and whom it knows; `null` where there is none.

@@ -6,6 +6,7 @@
 
 use sekisho_logic::outcome::TrackVerdict;
 use sekisho_logic::record::{AlertEvent, AlertRecord, EvidenceRecord, SecondOpinion};
+use sekisho_store::OutboxItem;
 use serde_json::{Value, json};
 
 /// Version of every JSON document this daemon emits. Fields may be added without raising it.
@@ -89,6 +90,17 @@ pub fn event(event: &AlertEvent) -> Value {
         "before": event.before.as_ref().map(alert),
         "after": alert(&event.after),
     })
+}
+
+/// An event as a sink sends it: with the audit row that was written with it, so that whoever receives it can tell later
+/// whether the trail up to there was changed.
+#[must_use]
+pub fn delivery(item: &OutboxItem) -> Value {
+    let mut sent = event(&item.event);
+    if let Some(anchor) = &item.audit {
+        sent["audit"] = json!({ "seq": anchor.seq, "hash": anchor.hash });
+    }
+    sent
 }
 
 /// The final word on one track. Names a person only when the track was identified.

@@ -152,7 +152,7 @@ impl Web {
         self.around.clock.now()
     }
 
-    fn settings<T>(&self, read: impl FnOnce(&Settings) -> T) -> T {
+    pub(crate) fn settings<T>(&self, read: impl FnOnce(&Settings) -> T) -> T {
         read(&self.around.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -3,6 +3,7 @@
 use super::reviewers::Reviewers;
 use super::sessions::Who;
 use sekisho_logic::record::{AlertRecord, EvidenceRecord, SecondOpinion, Stage};
+use sekisho_logic::role::Action;
 use sekisho_logic::time::WallMs;
 use sekisho_store::{EarlierRejection, EvidenceRow, Person, PhotoRow};
 use serde_json::{Value, json};
@@ -66,7 +67,8 @@ impl Looker<'_> {
 #[must_use]
 pub fn summary(alert: &AlertRecord, pictures: &[EvidenceRow], display_name: Option<&str>, looker: Looker<'_>) -> Value {
     let latest = latest(alert);
-    let pictures: Vec<_> = (1..).zip(pictures).map(|(n, picture)| picture_json(n, picture)).collect();
+    let faces = looker.who.role.may(Action::SeeFaces);
+    let pictures = (1..).zip(pictures).filter(|_| faces).map(|(n, picture)| picture_json(n, picture));
     json!({
         "id": alert.id,
         "stage": alert.stage,
@@ -81,7 +83,7 @@ pub fn summary(alert: &AlertRecord, pictures: &[EvidenceRow], display_name: Opti
         "expires": alert.expires.map(WallMs::to_rfc3339),
         "face-px": tenths(latest.inter_eye_px),
         "frames-used": latest.frames_used,
-        "pictures": pictures,
+        "pictures": pictures.collect::<Vec<_>>(),
         "votes-required": alert.votes_required,
         "votes-cast": alert.votes.len(),
         "voted": looker.voted(alert),
@@ -101,7 +103,7 @@ pub fn detail(material: &Material, looker: Looker<'_>) -> Value {
     let hindrance = looker.hindrance(alert);
     let more = json!({
         "blind": looker.blind(alert),
-        "photos": (1..).zip(&material.photos)
+        "photos": (1..).zip(&material.photos).filter(|_| looker.who.role.may(Action::SeeFaces))
             .map(|(n, photo): (u32, _)| json!({ "n": n, "added": photo.added.to_rfc3339(), "cut": photo.face.is_some() })).collect::<Vec<_>>(),
         "enrolled": person.map(|one| one.enrolled.to_rfc3339()),
         "enrolled-by": enrolled_by.map(|name| looker.reviewers.canonical(name)),

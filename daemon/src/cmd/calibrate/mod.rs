@@ -7,11 +7,13 @@ use super::{Failure, JsonFlag};
 use crate::clock::SystemClock;
 use crate::config::Settings;
 use crate::eyes::Loaded;
+use crate::roles::{self, BreakGlass};
 use crate::site;
 use clap::Args;
 use sekisho_logic::calibrate::{Curve, RowEvidence, RowKey, SiteScores, fit, interval_at};
 use sekisho_logic::calibration::{Calibration, RawCalibration, RawRow, SourceKind};
 use sekisho_logic::policy::Policy;
+use sekisho_logic::role::Action;
 use sekisho_logic::time::{Clock as _, WallMs};
 use sekisho_store::{Network, Store};
 use serde_json::{Value, json as document};
@@ -41,6 +43,8 @@ pub struct CalibrateArgs {
     /// Take a stale calibration as known: it is no longer called stale, and the tests begin anew.
     #[arg(long)]
     acknowledge: bool,
+    #[command(flatten)]
+    glass: BreakGlass,
     /// Erase everything counted about strangers.
     #[arg(long)]
     reset_shadow: bool,
@@ -60,6 +64,9 @@ pub struct CalibrateArgs {
 /// [`Failure`] with one sentence.
 pub fn run(config: &Path, args: &CalibrateArgs) -> Result<(), Failure> {
     let settings = super::check_config::load(config)?;
+    if args.install || args.acknowledge || args.reset_shadow {
+        roles::require(Action::Calibrate, &settings, &args.glass)?;
+    }
     let now = SystemClock::start().now().wall;
     let mut store = site::open_store(&settings)?;
     let said = if args.acknowledge {

@@ -203,14 +203,15 @@ impl Body<'_> {
     pub(super) fn groups(&self) -> String {
         let mut out = heading("groups");
         let main = &self.of.main;
-        if main.missed_by_group.is_none() && main.false_by_group.is_none() {
+        if main.groups.is_empty() {
             return out + &paragraph("", &say("groups-none", &[]));
         }
-        if let Some(spread) = &main.missed_by_group {
-            out += &self.spread("groups-missed", "share-missed", spread);
-        }
-        if let Some(spread) = &main.false_by_group {
-            out += &self.spread("groups-false", "share-false", spread);
+        for grouped in &main.groups {
+            out += &format!("<h3>{}</h3>\n", escaped(&grouped.column));
+            out += &self.spread("groups-missed", "share-missed", &grouped.missed);
+            if let Some(spread) = &grouped.false_candidates {
+                out += &self.spread("groups-false", "share-false", spread);
+            }
         }
         out
     }
@@ -222,20 +223,22 @@ impl Body<'_> {
             .iter()
             .map(|group| {
                 let share = &group.share;
+                let people = share.people.to_string();
+                // A share that the sample does not carry is not shown, or somebody would compare it all the same.
+                if let Claim::NotClaimed { people: wanted, trials } = group.claim {
+                    let values = [("people", Said::same(wanted)), ("trials", Said::same(trials))];
+                    return vec![escaped(&group.group), people, open(&say("group-not-shown", &values)), String::new()];
+                }
                 let said = self.share(share);
                 let picture =
                     share.value().map_or(String::new(), |value| bar(value, (share.low, share.high), &said.en));
-                let mut said = said.html();
-                if let Claim::NotClaimed { people, .. } = group.claim {
-                    said += &open(&say("claim-no-found", &[("people", Said::same(people))]));
-                }
-                vec![escaped(&group.group), share.people.to_string(), said, picture]
+                vec![escaped(&group.group), people, said.html(), picture]
             })
             .collect();
         let ratio = spread
             .worst_over_best
             .map_or_else(|| html("ratio-none"), |ratio| say("ratio", &same([("ratio", number(ratio))])).html());
-        format!("<h3>{}</h3>\n{}<p>{ratio}</p>\n", html(heading), headed(&head, &rows))
+        format!("<h4>{}</h4>\n{}<p>{ratio}</p>\n", html(heading), headed(&head, &rows))
     }
 }
 

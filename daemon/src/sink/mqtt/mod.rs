@@ -158,7 +158,7 @@ impl Mqtt {
     }
 
     fn messages(&self, item: &OutboxItem) -> [Message; 2] {
-        let payload = wire::event(&item.event).to_string().into_bytes();
+        let payload = wire::delivery(item).to_string().into_bytes();
         self.topics.of_event(&item.event.after).map(|topic| Message {
             topic,
             payload: payload.clone(),

@@ -96,7 +96,7 @@ impl Webhook {
 
     /// Sends one event and says what came of it.
     pub async fn hand_over(&mut self, now: Now, item: &OutboxItem) -> Outcome {
-        let body = Bytes::from(wire::event(&item.event).to_string());
+        let body = Bytes::from(wire::delivery(item).to_string());
         let id = item.event.event_id();
         let mut tries = 0;
         let unanswered = loop {

@@ -9,7 +9,7 @@ mod site;
 use super::listen::Client;
 use super::origin::{self, Source};
 use super::refusal::Refusal;
-use super::sessions::{Act, Caller};
+use super::sessions::Act;
 use super::trail::Refused;
 use super::{Web, assets};
 use crate::web::cookie::Cookies;
@@ -21,6 +21,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http_body_util::{BodyExt as _, Limited};
+use sekisho_logic::role;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -61,6 +62,8 @@ pub fn router(web: Arc<Web>) -> Router {
         .route("/api/filters", get(site::filters))
         .route("/api/suspensions", get(site::suspensions))
         .route("/api/suspensions/lift", post(site::lift))
+        .route("/api/matching/pause", post(site::pause))
+        .route("/api/matching/resume", post(site::resume))
         .route("/api/events", get(events::events))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&web), enter));
     Router::new()
@@ -143,6 +146,12 @@ async fn enter(State(web): Shared, Extension(client): Extension<Client>, mut req
             return Refusal::forbidden("the page is of another log-in; load it again").into_response();
         }
     }
+    let action = role::asked(role::PAGE, request.method().as_str(), request.uri().path());
+    if !caller.who.role.may(action) {
+        web.trail.refused(Refused::Role, Some(&caller.who.identity), client.address);
+        let (role, what) = (caller.who.role.as_str(), action.as_str());
+        return Refusal::forbidden(format!("your role, {role}, does not permit {what}")).into_response();
+    }
     request.extensions_mut().insert(caller);
     next.run(request).await
 }
@@ -154,13 +163,4 @@ fn parsed<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, R
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be application/json"));
     }
     serde_json::from_slice(body).map_err(|error| Refusal::bad(format!("the body is not what was expected: {error}")))
-}
-
-/// Refuses whoever's role is not enough.
-fn needs(web: &Web, client: Client, caller: &Caller, enough: bool, said: &str) -> Result<(), Refusal> {
-    if enough {
-        return Ok(());
-    }
-    web.trail.refused(Refused::Role, Some(&caller.who.identity), client.address);
-    Err(Refusal::forbidden(said))
 }

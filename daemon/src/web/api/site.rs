@@ -1,9 +1,9 @@
 //! Cameras, what alerts can be narrowed down to, and suspensions.
 
-use super::{Shared, needs, parsed};
+use super::{Shared, parsed};
 use crate::run::decide::Order;
 use crate::run::suspension;
-use crate::web::listen::Client;
+use crate::web::Web;
 use crate::web::refusal::Refusal;
 use crate::web::sessions::Caller;
 use crate::web::store::ask;
@@ -13,11 +13,14 @@ use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode};
 use sekisho_logic::record::Stage;
 use sekisho_logic::suspension::Subject;
-use sekisho_store::ReviewerRole;
+use sekisho_store::PAUSE_MATCHING;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tokio::sync::oneshot;
+
+/// A reason for pausing is a line; the store refuses more as well.
+const REASON_BYTES_MAX: usize = 500;
 
 /// Words in one menu; more cannot be chosen from.
 const MENU_MAX: u32 = 2000;
@@ -55,7 +58,46 @@ pub(super) async fn filters(State(web): Shared) -> Result<Json<Value>, Refusal> 
 /// `GET /api/suspensions`
 pub(super) async fn suspensions(State(web): Shared) -> Json<Value> {
     let decide = web.around.sources.board.decide();
-    Json(json!({ "suspensions": decide.suspensions.iter().map(suspension::view).collect::<Vec<_>>() }))
+    Json(json!({
+        "suspensions": decide.suspensions.iter().map(suspension::view).collect::<Vec<_>>(),
+        "paused": web.around.sources.paused(),
+    }))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Pause {
+    reason: String,
+}
+
+/// `POST /api/matching/pause`
+pub(super) async fn pause(
+    State(web): Shared,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode, Refusal> {
+    let Pause { reason } = parsed(&headers, &body)?;
+    if reason.trim().is_empty() || reason.len() > REASON_BYTES_MAX {
+        return Err(Refusal::bad("say why, in at most 500 bytes"));
+    }
+    turn(&web, caller, Some(reason)).await
+}
+
+/// `POST /api/matching/resume`
+pub(super) async fn resume(State(web): Shared, Extension(caller): Extension<Caller>) -> Result<StatusCode, Refusal> {
+    turn(&web, caller, None).await
+}
+
+async fn turn(web: &Web, caller: Caller, reason: Option<String>) -> Result<StatusCode, Refusal> {
+    let (actor, now) = (caller.who.identity.clone(), web.now().wall);
+    let switch = ask(&web.around.store, move |store| {
+        store.set_switch(PAUSE_MATCHING, reason.as_deref(), &actor, now)?;
+        store.switch(PAUSE_MATCHING)
+    })
+    .await?;
+    web.around.sources.pause.set(switch);
+    Ok(StatusCode::NO_CONTENT)
 }
 
 #[derive(Deserialize)]
@@ -68,12 +110,10 @@ struct Lift {
 /// `POST /api/suspensions/lift`
 pub(super) async fn lift(
     State(web): Shared,
-    Extension(client): Extension<Client>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<StatusCode, Refusal> {
-    needs(&web, client, &caller, caller.who.role == ReviewerRole::Admin, "only the role admin lifts suspensions")?;
     let Lift { kind, subject } = parsed(&headers, &body)?;
     let parsed =
         Subject::parse(&kind, &subject).ok_or_else(|| Refusal::bad("that is neither a person nor a camera"))?;

@@ -134,7 +134,7 @@ function over(why) {
   if (!state.me) return;
   lastName = state.me.name;
   live.end();
-  Object.assign(state, { me: null, queue: [], waiting: 0, candidates: 0, queueKnown: false, cameras: null, suspensions: [], stale: null });
+  Object.assign(state, { me: null, queue: [], waiting: 0, candidates: 0, queueKnown: false, cameras: null, suspensions: [], paused: null, stale: null });
   rail = null;
   document.querySelector('dialog[open]')?.close();
   header();

@@ -106,6 +106,7 @@ export async function refreshSlow() {
   const [cameras, suspensions] = await Promise.all([get('/api/cameras'), get('/api/suspensions')]);
   state.cameras = Array.isArray(cameras.cameras) ? cameras.cameras : [];
   state.suspensions = Array.isArray(suspensions.suspensions) ? suspensions.suspensions : [];
+  state.paused = suspensions.paused ?? null;
   emit('cameras');
   emit('suspensions');
 }

@@ -33,6 +33,40 @@ async function lift(one, button) {
   }
 }
 
+/** Whether this person may stop all matching. */
+export const mayPause = () => ['admin', 'dpo'].includes(state.me?.role);
+
+async function turn(path, body, button) {
+  button.disabled = true;
+  try {
+    await post(path, body);
+    await refreshSlow();
+    announce(t(state.paused ? 'paused.done' : 'paused.over'));
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    button.disabled = false;
+    announce(join(t(`refused.${error.kind}`), error.said));
+    button.replaceChildren(t('paused.failed'));
+  }
+}
+
+/** Asks why, and stops all matching. */
+export function askToPause() {
+  const why = h('input', { type: 'text', id: 'pause-why', maxlength: 150, required: true });
+  dialog(t('paused.pause'), (close) => h('form', { class: 'sheet', on: { submit: (event) => {
+    event.preventDefault();
+    turn('/api/matching/pause', { reason: why.value }, event.submitter).then(() => state.paused && close());
+  } } }, h('h2', {}, t('paused.ask')), h('p', {}, t('paused.means')), h('label', { for: 'pause-why' }, t('paused.why')), why,
+    h('div', { class: 'row-of-buttons' }, h('button', { type: 'button', on: { click: close } }, t('cancel')), h('button', { type: 'submit', class: 'primary' }, t('paused.pause')))));
+}
+
+function pausedNotice() {
+  const text = t('paused.notice', { since: moment(state.paused.since), by: state.paused.by, reason: state.paused.reason });
+  return notice('bad', 'warn', text, mayPause()
+    ? h('button', { type: 'button', on: { click: (event) => turn('/api/matching/resume', {}, event.currentTarget) } }, t('paused.resume'))
+    : null);
+}
+
 function askToLift(one) {
   dialog(t('suspended.lift'), (close) => h('div', { class: 'sheet' }, h('h2', {}, t('suspended.lift.ask')), h('p', {}, suspensionText(one)), h('p', {}, t('suspended.lift.means')),
     h('div', { class: 'row-of-buttons' }, h('button', { type: 'button', on: { click: close } }, t('cancel')),
@@ -92,7 +126,7 @@ export class Notices {
   }
 
   update(force = false) {
-    const key = JSON.stringify([state.link.mode === 'lost', state.stale, state.suspensions, state.me?.role, document.documentElement.lang,
+    const key = JSON.stringify([state.link.mode === 'lost', state.stale, state.suspensions, state.paused, state.me?.role, document.documentElement.lang,
       onTheirWay().map((vote) => [vote.alert, vote.phase]), refusedVotes.length]);
     if (key === this.drawn && !force) return;
     this.drawn = key;
@@ -101,7 +135,7 @@ export class Notices {
       ? h('button', { type: 'button', on: { click: () => askToLift(one) } }, t('suspended.lift'))
       : null));
     const more = state.suspensions.length - SHOWN_MAX;
-    const all = [linkNotice(), ...outboxNotices(() => this.update(true)), state.stale ? notice('warn', 'warn', t('stale.notice')) : null, ...shown,
+    const all = [linkNotice(), state.paused ? pausedNotice() : null, ...outboxNotices(() => this.update(true)), state.stale ? notice('warn', 'warn', t('stale.notice')) : null, ...shown,
       more > 0 ? notice('warn passing', 'info', t('suspended.more', { n: more })) : null];
     return this.element.replaceChildren(...all.filter(Boolean));
   }

@@ -1,6 +1,7 @@
 // The two panels over the page: what the keys do, and what one person likes.
 
 import { dialog, h, icon } from './dom.js';
+import { askToPause, mayPause } from './notices.js';
 import { prefer, prefs, ring } from './prefs.js';
 import { state } from './state.js';
 import { join, moment, spoken, t } from './words.js';
@@ -40,6 +41,7 @@ export function settings({ language, logout }) {
     toggle('sound', 'settings.sound', 'settings.sound.note'),
     'vibrate' in navigator ? toggle('vibrate', 'settings.vibrate') : null,
     toggle('keys', 'settings.keys', 'settings.keys.note'),
+    mayPause() && !state.paused ? h('div', { class: 'row-of-buttons' }, h('button', { type: 'button', on: { click: () => { close(); askToPause(); } } }, t('paused.pause'))) : null,
     h('div', { class: 'row-of-buttons' }, h('button', { type: 'button', on: { click: () => { close(); help(); } } }, icon('help'), t('help.title')),
       h('button', { type: 'button', class: 'leave', on: { click: () => { close(); logout(); } } }, t('logout'))),
     h('p', { class: 'quiet-line' }, join(t('version', { version: state.me.version }), state.me['non-commercial'] && t('noncommercial')))), { className: 'over' });

@@ -12,6 +12,7 @@ export const state = {
   stale: null,         // what is said about a calibration that no longer fits
   cameras: null,
   suspensions: [],
+  paused: null,
   link: { mode: 'starting', freshMs: null }, // starting | live | polling | lost
 };
 
