@@ -7,6 +7,7 @@ use sekisho_logic::id::{CameraId, ListId, PersonId, TrackId};
 use sekisho_logic::policy::{ConfirmBy, ListPolicy};
 use sekisho_logic::record::{AlertEvent, Cause, EvidenceRecord, Stage, Verdict};
 use sekisho_logic::time::{Mono, Now, WallMs};
+use sekisho_store::{AuditAnchor, OutboxItem};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -128,6 +129,23 @@ fn events_of_every_stage_fit() {
         let mut event = wire::event(&events[0]);
         event["after"]["cause"] = json!(cause.as_str());
         assert!(validator.is_valid(&event), "{}", cause.as_str());
+    }
+}
+
+#[test]
+fn a_delivery_names_the_audit_row_that_was_written_with_it() {
+    let (validator, event) = (validator(), events().remove(0));
+    let mut item = OutboxItem { event, attempts: 0, created: WallMs(1), audit: None };
+    assert_eq!(wire::delivery(&item), wire::event(&item.event));
+    item.audit = Some(AuditAnchor { seq: 7, hash: "ab".repeat(32) });
+    let sent = wire::delivery(&item);
+    assert!(validator.is_valid(&sent), "{sent:#}");
+    assert_eq!(sent["audit"], json!({ "seq": 7, "hash": "ab".repeat(32) }));
+    for wrong in [json!({ "seq": 0, "hash": "ab".repeat(32) }), json!({ "seq": 7 }), json!({ "seq": 7, "hash": "AB" })]
+    {
+        let mut sent = sent.clone();
+        sent["audit"] = wrong;
+        assert!(!validator.is_valid(&sent), "{}", sent["audit"]);
     }
 }
 

@@ -135,8 +135,9 @@ fn the_unit_makes_the_directories_the_defaults_name() {
     assert!(shown_default("path").starts_with(&under("/var/log", "LogsDirectory")));
     let credentials = shown_default("credentials-dir");
     assert_eq!(setting(&unit, "LoadCredential"), [format!("camera:{credentials}")]);
-    let key = setting(&unit, "LoadCredentialEncrypted").concat();
-    assert_eq!(key.split(':').next(), Some(shown_default("key-credential").as_str()));
+    let keys = setting(&unit, "LoadCredentialEncrypted");
+    let names: Vec<_> = keys.iter().filter_map(|key| key.split(':').next()).collect();
+    assert_eq!(names, [shown_default("key-credential"), shown_default("audit-key-credential")]);
     let tmpfiles = text("deploy/tmpfiles.conf");
     let made = tmpfiles.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let made: Vec<_> = made.filter(|fields| fields.first() == Some(&"d")).map(|fields| fields[1].to_owned()).collect();
@@ -144,6 +145,72 @@ fn the_unit_makes_the_directories_the_defaults_name() {
     // What may be written under a read-only system is what the unit makes, and the configuration says so.
     let config = text("deploy/config.toml");
     assert!(config.contains("The service may write below /var/lib/sekisho and /var/log/sekisho."));
+}
+
+/// Whether a line of product code infers what people are like instead of who they are.
+fn infers(line: &str) -> bool {
+    const WORDS: [&str; 8] =
+        ["emotion", "gender", "ethnic", "nationalit", "skin-tone", "skin_tone", "age_estimat", "age-estimat"];
+    let line = line.to_lowercase();
+    WORDS.iter().any(|word| line.contains(word))
+}
+
+/// The privacy guide maps every duty to tests; what it names must be there.
+#[test]
+fn every_duty_of_the_privacy_guide_names_tests_that_exist() {
+    let guide = text("deploy/guide/privacy.md");
+    let rows: Vec<&str> = guide.lines().filter(|line| line.starts_with("| P")).collect();
+    let numbers: Vec<String> = rows.iter().filter_map(|row| Some(row.split('|').nth(1)?.trim().to_owned())).collect();
+    assert_eq!(numbers, (1..=24).map(|n| format!("P{n}")).collect::<Vec<_>>());
+    for row in rows {
+        let cell = row.split('|').nth(3).unwrap_or_default();
+        let quoted: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+        let (files, tests): (Vec<&str>, Vec<&str>) = quoted.into_iter().partition(|word| word.contains('/'));
+        assert!(!files.is_empty() && !tests.is_empty(), "{row}");
+        let sources: String = files.iter().map(|file| text(file)).collect();
+        for test in tests {
+            assert!(sources.contains(&format!("fn {test}(")), "{test} is in none of {files:?}");
+        }
+    }
+}
+
+#[test]
+fn no_product_code_and_no_network_infers_emotion_age_sex_or_ethnicity() {
+    // A network is a detector or an embedder; there is no third role in which a classifier could be shipped.
+    let manifest = text("models/manifest.toml");
+    let roles: Vec<_> = manifest.lines().filter_map(|line| line.strip_prefix("role = ")).collect();
+    assert!(roles.len() >= 3 && roles.iter().all(|role| ["\"detector\"", "\"embedder\""].contains(role)), "{roles:?}");
+    let mut looked_at = 0;
+    let mut folders = vec![root().join("daemon")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            // The evaluation reads labels from a file somebody gives it, counts by them, and forgets them.
+            let evaluates = path
+                .components()
+                .any(|part| ["evaluate", "evaluation"].contains(&&*part.as_os_str().to_string_lossy()))
+                || path.ends_with("cmd/evaluate.rs");
+            let code =
+                path.extension().is_some_and(|end| ["rs", "sql", "js", "toml"].iter().any(|known| end == *known));
+            if evaluates || !code {
+                continue;
+            }
+            looked_at += 1;
+            let source = std::fs::read_to_string(&path).expect("readable");
+            for (number, line) in source.lines().enumerate() {
+                assert!(!infers(line), "{}:{}: {line}", path.display(), number + 1);
+            }
+        }
+    }
+    assert!(looked_at > 150, "only {looked_at} files were looked at");
+    for file in ["models/manifest.toml", "deploy/config.toml"] {
+        assert!(!text(file).lines().any(infers), "{file}");
+    }
+    assert!(infers("let mood = Emotion::Happy;"), "the test can fail");
 }
 
 #[test]
@@ -224,4 +291,18 @@ fn the_man_page_has_every_verb_and_no_other() {
     let items = page.lines().filter_map(|line| line.strip_prefix(".It Ic "));
     let explained: BTreeSet<String> = items.map(|item| item.split(" Ar ").next().unwrap_or(item).to_owned()).collect();
     assert_eq!(explained, known);
+}
+
+#[test]
+fn the_man_page_lists_every_audit_action_and_no_other() {
+    let page = text("deploy/man/sekisho.1");
+    let section = page.split(".Sh AUDIT\n").nth(1).and_then(|rest| rest.split(".Sh ").next()).expect("a section");
+    let lines: Vec<_> = section.lines().collect();
+    let told: Vec<(String, String)> = lines
+        .windows(2)
+        .filter_map(|pair| Some((pair[0].strip_prefix(".It Li ")?.to_owned(), pair[1].to_lowercase())))
+        .collect();
+    let wanted =
+        sekisho_store::ACTIONS.iter().map(|(name, what)| ((*name).to_owned(), format!("{what}.").to_lowercase()));
+    assert_eq!(told, wanted.collect::<Vec<_>>());
 }

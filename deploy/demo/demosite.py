@@ -1,5 +1,6 @@
 """The demonstration's site: a configuration made from the shipped one, credentials, and the programs that run."""
 
+import datetime
 import os
 import pathlib
 import secrets
@@ -99,6 +100,14 @@ class Site:
         if check and done.returncode != 0:
             raise Failed(f"`sekisho {' '.join(arguments)}` ended with {done.returncode}: {done.stderr.strip()}")
         return done.stdout
+
+    def enrol(self, who, photo, on):
+        """Enrols somebody from a photograph, on grounds made up for the demonstration."""
+        ends = datetime.date.today() + datetime.timedelta(days=7)
+        self.sekisho(
+            "gallery", "enroll", who, str(photo), "--list", on, "--purpose", "demonstration",
+            "--legal-basis", "notified-purpose", "--record", "deploy/demo", "--notice", "demonstration", "--expires", str(ends),
+        )
 
     def start(self, name, *command, log=None):
         """Starts a program that stays; its output goes to `log` or to the terminal."""

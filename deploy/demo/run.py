@@ -37,7 +37,7 @@ def enrol(site):
     print("\nEnrolling from photographs:")
     for who, about in ENROLLED.items():
         on = about.get("list", "staff")
-        site.sekisho("gallery", "enroll", who, str(PHOTOS / about["photo"]), "--list", on)
+        site.enrol(who, PHOTOS / about["photo"], on)
         print(f"  {who:<8} {about['name']}, on the list {on}, {about['photo']} (the clips show {about['shown']})")
     site.sekisho("reviewers", "add", REVIEWER, "--role", "reviewer", "--generate")
 

@@ -175,6 +175,38 @@ fn a_small_sample_is_reported_and_claims_nothing() {
     page_is_whole(&site.path("out/report.html"), &printed);
 }
 
+#[test]
+fn groups_are_kept_as_rates_and_nobodys_label_is() {
+    if fetched().is_none() {
+        return;
+    }
+    let site = Site::new();
+    people(&site);
+    let text = b"person,age-band,site\nbarack,older,north\ngrace,older,south\n";
+    let groups = put(&site, "groups.csv", text).display().to_string();
+    let alone = run(&site, &["--write-summary"]);
+    assert!(alone.status.code() == Some(2) && said(&alone).contains("--groups"), "{}", said(&alone));
+    std::fs::create_dir_all(site.path("state")).expect("a folder");
+    let output = run(&site, &["--groups", &groups, "--write-summary", "--json"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let printed: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let columns = printed["main"]["groups"].as_array().expect("a list");
+    assert_eq!((&columns[0]["column"], &columns[1]["column"]), (&"age-band".into(), &"site".into()));
+    assert_eq!(columns[0]["missed"]["groups"][0]["claim"]["is"], "not-claimed");
+    let page = std::fs::read_to_string(site.path("out/report.html")).expect("a page");
+    assert!(page.contains("not shown: the sample is too small"), "a group too small is not shown");
+    let kept = std::fs::read_to_string(site.path("state/groups.toml")).expect("the summary");
+    assert!(kept.contains("older") && kept.contains("model-digest"), "{kept}");
+    let state = std::fs::read_dir(site.path("state")).expect("a folder").flatten();
+    for entry in state {
+        let bytes = std::fs::read(entry.path()).expect("readable");
+        for name in ["barack", "grace"] {
+            assert!(!bytes.windows(name.len()).any(|at| at == name.as_bytes()), "{name} in {}", entry.path().display());
+        }
+    }
+    assert!(!site.path("state/sekisho.db").exists(), "an evaluation touches no database");
+}
+
 /// One file that needs nothing else, in both languages, with every sentence there.
 fn page_is_whole(path: &Path, printed: &serde_json::Value) {
     let page = std::fs::read_to_string(path).expect("a page");

@@ -3,8 +3,9 @@
 use sekisho_logic::embedding::Embedding;
 use sekisho_logic::id::{ListId, PersonId};
 use sekisho_logic::time::WallMs;
-use sekisho_store::{DbKey, Enrol, Enrolment, Grounds, IfMissing, NewTemplate, Store, TemplateSource};
+use sekisho_store::{DbKey, Enrol, Enrolment, IfMissing, NewTemplate, Store, TemplateSource};
 use sekisho_tests::site::{Site, fetched, root};
+use sekisho_tests::store::new_grounds;
 use serde_json::Value;
 
 fn photos(names: &[&str]) -> Vec<String> {
@@ -31,9 +32,9 @@ fn enrolled_site(embedder: &str) -> Option<Site> {
     let site = Site::new();
     with_networks(&site, embedder, "none");
     for (person, names) in [("eileen", &["astronaut.png"][..]), ("obama", &["obama.jpg", "obama2.jpg"])] {
-        let mut args = vec!["gallery".to_owned(), "enroll".into(), person.into()];
+        let mut args = vec![person.to_owned()];
         args.extend(photos(names));
-        let _said = site.done(&args.iter().map(String::as_str).collect::<Vec<_>>());
+        let _said = site.enrol(&args.iter().map(String::as_str).collect::<Vec<_>>());
     }
     Some(site)
 }
@@ -94,7 +95,7 @@ fn a_person_without_usable_photographs_is_left_as_they_were_and_the_others_are_d
         person: PersonId::try_new("ghost").expect("an id"),
         list: ListId::try_new("staff").expect("an id"),
         display_name: None,
-        grounds: Grounds::default(),
+        grounds: new_grounds(),
         photos: vec![b"no picture".to_vec()],
         faces: Vec::new(),
         templates: Vec::new(),
@@ -122,7 +123,7 @@ fn photographs_from_before_learn_where_their_face_is() {
         person: hopper.clone(),
         list: ListId::try_new("staff").expect("an id"),
         display_name: None,
-        grounds: Grounds::default(),
+        grounds: new_grounds(),
         photos: vec![std::fs::read(&photos(&["grace_hopper.jpg"])[0]).expect("a photograph")],
         faces: Vec::new(),
         templates: vec![NewTemplate {

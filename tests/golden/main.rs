@@ -2,6 +2,7 @@
 //! fetched them.
 
 mod contracts;
+mod evidence;
 mod faces;
 mod picture;
 mod tiny;

@@ -232,7 +232,7 @@ fn in_shadow_mode_enrolled_people_raise_nothing_and_are_counted() {
     let cuts: Vec<_> = PEOPLE.iter().zip(&photos).map(|((_, cut), path)| (*cut, path.as_path())).collect();
     cut_last_frame(&clip, &cuts).expect("stills");
     for ((name, _), photo) in PEOPLE.iter().zip(&photos) {
-        let _said = site.done(&["gallery", "enroll", name, &photo.display().to_string()]);
+        let _said = site.enrol(&[name, &photo.display().to_string()]);
     }
     site.configure(&format!("[decide]\nmode = \"shadow\"\n[cameras.hall]\nsource = \"file://{}\"\n", clip.display()));
     let mut daemon = started(&site);

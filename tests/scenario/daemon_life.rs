@@ -27,7 +27,7 @@ fn a_person_on_an_rtsp_camera_is_confirmed_written_and_told() {
     let mut site = Site::new();
     let photo = site.path("middle.png");
     cut_last_frame(&clip, &[((160, 20, 140, 160), &photo)]).expect("a still");
-    let _said = site.done(&["gallery", "enroll", "middle", &photo.display().to_string()]);
+    let _said = site.enrol(&["middle", &photo.display().to_string()]);
     let feed = Feed::Clip(Clip::load(&clip).expect("a clip"));
     let server = RtspServer::start("127.0.0.1", 0, Some(&login()), &[("gate", feed)]).expect("a server");
     site.credential("gate", &format!("viewer:{CANARY}\n"));
@@ -176,11 +176,11 @@ fn an_enrolment_and_a_removal_reach_the_running_daemon_by_themselves() {
     daemon.wait_ready();
     let in_force = |daemon: &Daemon| daemon.get("/v1/gallery")["people-in-force"].as_u64();
     assert_eq!(in_force(&daemon), Some(0));
-    let _said = site.done(&["gallery", "enroll", "eileen", &photo.display().to_string()]);
+    let _said = site.enrol(&["eileen", &photo.display().to_string()]);
     daemon.wait_until("the enrolled person in force", 5, |daemon| in_force(daemon) == Some(1));
-    let _said = site.done(&["gallery", "remove", "eileen"]);
+    let _said = site.done(&["gallery", "erase", "eileen"]);
     daemon.wait_until("the removed person gone", 5, |daemon| in_force(daemon) == Some(0));
-    assert_eq!(daemon.log().matches("people in force").count(), 2, "each change is said once:\n{}", daemon.log());
+    assert_eq!(daemon.log().matches("1 people in force").count(), 1, "the enrolment is said once:\n{}", daemon.log());
     assert!(daemon.stop(5).success());
 }
 

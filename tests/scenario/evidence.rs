@@ -16,6 +16,7 @@ use sekisho_store::{
     WorkerSettings,
 };
 use sekisho_tests::clock::RealClock;
+use sekisho_tests::planted;
 use sekisho_tests::site::{Daemon, Site, fetched, shared};
 use sekisho_tests::stills::{Cut, cut_last_frame};
 use sekisho_tests::store::{Dice, Scratch, open, story};
@@ -72,7 +73,7 @@ fn watched() -> Option<(Site, PathBuf)> {
     for (name, cut) in PEOPLE {
         let photo = site.path(&format!("{name}.png"));
         cut_last_frame(&clip, &[(cut, &photo)]).expect("a still");
-        let _said = site.done(&["gallery", "enroll", name, &photo.display().to_string(), "--list", "watch"]);
+        let _said = site.enrol(&[name, &photo.display().to_string(), "--list", "watch"]);
         std::fs::remove_file(photo).expect("own file");
     }
     Some((site, clip))
@@ -148,9 +149,9 @@ fn who_raises_an_alert_is_shown_and_goes_with_their_enrolment() {
         .map(|alert| store.evidence(&alert.id).expect("read").len() as u64)
         .sum();
     store.close().expect("closed");
-    let said = site.done(&["gallery", "remove", "left", "--json"]);
+    let said = site.done(&["gallery", "erase", "left", "--json"]);
     let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
-    assert_eq!(said["pictures"], of_left, "{said}");
+    assert_eq!(said["erased"]["pictures"], of_left, "{said}");
     assert_eq!(store_of(&site).evidence_count().expect("read"), counted - of_left);
 }
 
@@ -240,7 +241,14 @@ fn kept(alert: &str, taken: WallMs) -> NewEvidence {
     });
     let mut png = std::io::Cursor::new(Vec::new());
     noise.write_to(&mut png, image::ImageFormat::Png).expect("encodes");
-    NewEvidence { alert: AlertId(alert.into()), taken, inter_eye_px: 18.0, quality: "{}".into(), png: png.into_inner() }
+    NewEvidence {
+        alert: AlertId(alert.into()),
+        person: PersonId::try_new("ann-1").expect("a name"),
+        taken,
+        inter_eye_px: 18.0,
+        quality: "{}".into(),
+        png: png.into_inner(),
+    }
 }
 
 /// A site whose database holds `old` pictures of three days ago and `fresh` ones.
@@ -248,6 +256,7 @@ fn with_pictures(old: i64, fresh: i64) -> Site {
     let site = Site::new();
     let _made = site.done(&["gallery", "list"]);
     let mut store = store_of(&site);
+    planted::enrol(&mut store, "ann-1", "uid:4242");
     let now = RealClock::start().now().wall;
     let past = WallMs(now.0 - 3 * 86_400_000);
     let one = |at: WallMs| move |n: i64| kept(&format!("a-{n}"), WallMs(at.0 + n));
@@ -302,7 +311,10 @@ struct Bench {
 }
 
 fn bench(place: &Path) -> Bench {
-    let store = open(place).expect("made");
+    let mut store = open(place).expect("made");
+    planted::enrol(&mut store, "ann-1", "uid:4242");
+    // The log keeps the room that the photograph took in it, and pictures would find it there.
+    assert!(store.checkpoint().expect("folded back"));
     let clock: Arc<dyn Clock> = RealClock::start();
     let settings = WorkerSettings {
         ballast_bytes: 0,
@@ -316,7 +328,8 @@ fn bench(place: &Path) -> Bench {
     let (queue, looks) = recorder::queue(&board);
     let beat = Pulse::default().register("evidence", clock.now().mono);
     let settings = Arc::new(RwLock::new(sekisho::config::Settings::default()));
-    let recorder = Recorder { looks, store: store.clone(), clock, settings, board: Arc::clone(&board), beat };
+    let (shared, synchronised): (_, fn() -> Option<bool>) = (Arc::clone(&board), || None);
+    let recorder = Recorder { looks, store: store.clone(), clock, settings, board: shared, beat, synchronised };
     Bench { queue, store, board, thread: std::thread::spawn(move || recorder.run()) }
 }
 
@@ -344,6 +357,7 @@ fn look(alert: &str, side: u32) -> Box<AlertPictures> {
     let pictures = (1..=5).map(picture).collect();
     Box::new(AlertPictures {
         alert: AlertId(alert.into()),
+        person: PersonId::try_new("ann-1").expect("a name"),
         camera: CameraId::try_new("gate").expect("a name"),
         pictures,
     })

@@ -19,7 +19,7 @@ fn enrolled(list: &str) -> Option<(Site, std::path::PathBuf)> {
     let cuts: Vec<_> = PEOPLE.iter().zip(&photos).map(|((_, cut), path)| (*cut, path.as_path())).collect();
     cut_last_frame(&clip, &cuts).expect("stills");
     for ((name, _), photo) in PEOPLE.iter().zip(&photos) {
-        let said = site.done(&["gallery", "enroll", name, &photo.display().to_string(), "--list", list]);
+        let said = site.enrol(&[name, &photo.display().to_string(), "--list", list]);
         assert!(said.contains("enrolled from 1 photograph"), "{said}");
     }
     Some((site, clip))
@@ -80,7 +80,7 @@ fn replaying_twice_gives_the_same_bytes() {
 #[test]
 fn an_erased_person_is_not_matched_any_more() {
     let Some((site, clip)) = enrolled("staff") else { return };
-    let said = site.done(&["gallery", "remove", "middle"]);
+    let said = site.done(&["gallery", "erase", "middle"]);
     assert!(said.contains("erased"), "{said}");
     let reached = stages(&site.done(&["replay", &clip.display().to_string(), "--json"]));
     assert!(!reached.contains_key("middle") && reached.contains_key("left"), "{reached:?}");

@@ -70,7 +70,7 @@ fn a_clip_over_rtsp_comes_to_what_its_replay_comes_to() {
     for (name, cut) in PEOPLE {
         let photo = site.path(&format!("{name}.png"));
         cut_last_frame(&clip, &[(cut, &photo)]).expect("a still");
-        let _said = site.done(&["gallery", "enroll", name, &photo.display().to_string()]);
+        let _said = site.enrol(&[name, &photo.display().to_string()]);
     }
     let served = Clip::load(&clip).expect("a clip");
     let server = RtspServer::start("127.0.0.1", 0, None, &[("gate", Feed::ClipOnce(served))]).expect("a server");

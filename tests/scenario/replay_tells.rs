@@ -17,7 +17,7 @@ fn demonstration() -> Option<(Site, PathBuf)> {
     }
     let site = Site::new();
     for (who, photo) in [("obama", "obama.jpg"), ("hopper", "grace_hopper.jpg"), ("collins", "astronaut.png")] {
-        let _said = site.done(&["gallery", "enroll", who, &photos.join(photo).display().to_string()]);
+        let _said = site.enrol(&[who, &photos.join(photo).display().to_string()]);
     }
     Some((site, clip))
 }
@@ -29,7 +29,7 @@ fn footage() -> Option<(Site, PathBuf)> {
     let site = Site::new();
     let photo = site.path("middle.png");
     cut_last_frame(&clip, &[((160, 20, 140, 160), &photo)]).expect("a still");
-    let _said = site.done(&["gallery", "enroll", "middle", &photo.display().to_string()]);
+    let _said = site.enrol(&["middle", &photo.display().to_string()]);
     Some((site, clip))
 }
 

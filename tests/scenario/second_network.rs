@@ -21,7 +21,7 @@ fn clip() -> Option<String> {
 
 fn enrol(site: &Site, person: &str, photo: &str) {
     let photo = root().join(".sekisho/demo/photos").join(photo).display().to_string();
-    let _said = site.done(&["gallery", "enroll", person, &photo]);
+    let _said = site.enrol(&[person, &photo]);
 }
 
 /// Names the second network in the site's configuration.

@@ -140,7 +140,9 @@ fn a_reload_changes_sinks_and_loses_nothing() {
     daemon.signal("HUP");
     daemon.wait_until("the desk gone", 10, |daemon| sink(daemon, "desk")["state"] == "not-configured");
     assert_eq!(sink(&daemon, "desk")["pending"], 200);
-    assert!(daemon.log().contains("200 events wait for the sink desk, which is not configured"), "{}", daemon.log());
+    daemon.wait_until("it is said in the log", 10, |daemon| {
+        daemon.log().contains("200 events wait for the sink desk, which is not configured")
+    });
     assert_eq!(daemon.request("POST", "/v1/sinks/desk/requeue", "{}").expect("an answer").0, 404);
     let hook = Hook::start(Some(SECRET));
     hook.usually(Manner::Dawdle(Duration::from_millis(5)));

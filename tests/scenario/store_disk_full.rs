@@ -4,11 +4,10 @@
 use sekisho_logic::id::{ListId, PersonId};
 use sekisho_logic::time::WallMs;
 use sekisho_store::{
-    Append, AuditVerdict, Enrol, Enrolment, Grounds, StorageState, Store, StoreError, StoreHandle, StoreThread,
-    WorkerSettings,
+    Append, AuditVerdict, Enrol, Enrolment, StorageState, Store, StoreError, StoreHandle, StoreThread, WorkerSettings,
 };
 use sekisho_tests::clock::RealClock;
-use sekisho_tests::store::{SINK, Scratch, journal, open, setting, story};
+use sekisho_tests::store::{SINK, Scratch, journal, new_grounds, open, setting, story};
 use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -145,7 +144,7 @@ fn a_full_disk_without_ballast_is_told_in_words_and_recovers_in_place() {
         person: PersonId::try_new("ann-1").expect("a name"),
         list: ListId::try_new("staff").expect("a name"),
         display_name: None,
-        grounds: Grounds::default(),
+        grounds: new_grounds(),
         photos: (0..photos).map(|n| vec![u8::try_from(n).unwrap_or(0); 1 << 20]).collect(),
         faces: Vec::new(),
         templates: Vec::new(),

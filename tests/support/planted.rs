@@ -3,12 +3,13 @@
 
 use crate::clock::RealClock;
 use crate::site::Site;
+use crate::store::new_grounds;
 use image::{DynamicImage, ImageFormat, RgbImage};
 use sekisho_logic::id::{CameraId, ListId, PersonId, TrackId};
 use sekisho_logic::policy::Purpose;
 use sekisho_logic::record::{AlertEvent, AlertId, AlertRecord, Cause, EvidenceRecord, SecondOpinion, Stage};
 use sekisho_logic::time::{Clock as _, WallMs};
-use sekisho_store::{DbKey, Enrol, Enrolment, Grounds, IfMissing, NewEvidence, Store};
+use sekisho_store::{DbKey, Enrol, Enrolment, IfMissing, NewEvidence, Store};
 use std::io::Cursor;
 
 /// Numbers that must not be in an answer before the vote, as they would be written.
@@ -50,7 +51,7 @@ pub fn enrol(store: &mut Store, person: &str, by: &str) {
         person: PersonId::try_new(person).expect("a name"),
         list: ListId::try_new("watch").expect("a name"),
         display_name: Some("Ann Example".into()),
-        grounds: Grounds::default(),
+        grounds: new_grounds(),
         photos: vec![png(800, 1000)],
         faces: vec![Some([300, 300, 200, 260])],
         templates: Vec::new(),
@@ -147,6 +148,7 @@ pub fn alert(store: &mut Store, planted: &Alert<'_>) {
     let pictures: Vec<_> = (1..=2)
         .map(|n| NewEvidence {
             alert: candidate.id.clone(),
+            person: candidate.person.clone(),
             taken: WallMs(opened.0 + n),
             inter_eye_px: 17.2,
             quality: r#"{"sharpness":0.31,"yaw-deg":4.0}"#.into(),

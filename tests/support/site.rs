@@ -1,6 +1,8 @@
 //! A whole site in a temporary folder: configuration, credentials, the real `sekisho` binary, and a client for its
 //! socket.
 
+use crate::clock::RealClock;
+use sekisho_logic::time::{Clock as _, WallMs};
 use serde_json::Value;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -56,6 +58,21 @@ pub fn binary() -> PathBuf {
     let program = program.unwrap_or_else(|| beside.join("../sekisho"));
     assert!(program.exists(), "{} is missing; run `cargo build -p sekisho` first (make test does)", program.display());
     program
+}
+
+/// Grounds for an enrolment, as options: an ordinary employee who was offered another way in.
+#[must_use]
+pub fn grounds() -> Vec<String> {
+    let ends = WallMs(RealClock::start().now().wall.0 + 300 * 86_400_000).to_rfc3339();
+    let options = [
+        ("--purpose", "entry log"),
+        ("--legal-basis", "consent"),
+        ("--record", "HR-7"),
+        ("--notice", "2026-11"),
+        ("--expires", &ends[..10]),
+    ];
+    let options = options.into_iter().flat_map(|(name, value)| [name.to_owned(), value.to_owned()]);
+    options.chain(["--alternative-offered".to_owned()]).collect()
 }
 
 /// A temporary site.
@@ -163,6 +180,16 @@ impl Site {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Enrols with [`grounds`] and what else is given: `["ann", "photo.jpg", "--list", "watch"]`. Gives what it printed.
+    ///
+    /// # Panics
+    /// When it fails, with what it said.
+    pub fn enrol(&self, args: &[&str]) -> String {
+        let grounds = grounds();
+        let all = ["gallery", "enroll"].into_iter().chain(args.iter().copied());
+        self.done(&all.chain(grounds.iter().map(String::as_str)).collect::<Vec<_>>())
+    }
+
     /// Enrols as another Unix user would through sudo, so that whoever runs the tests is not the enroller. Only root can: gives
     /// whether it was so.
     ///
@@ -171,7 +198,7 @@ impl Site {
     #[must_use]
     pub fn enrol_as_another(&self, args: &[&str]) -> bool {
         let mut command = Command::new(binary());
-        command.arg("--config").arg(self.path("sekisho.toml")).args(["gallery", "enroll"]).args(args);
+        command.arg("--config").arg(self.path("sekisho.toml")).args(["gallery", "enroll"]).args(args).args(grounds());
         let output = command.env("SUDO_UID", "4242").env("RUST_LOG", "warn").output().expect("the program starts");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "gallery enroll {args:?} failed: {said}");
@@ -193,12 +220,27 @@ impl Site {
     /// When the program cannot be started.
     #[must_use]
     pub fn start_with(&self, environment: &[(&str, &str)]) -> Daemon {
+        self.start_under(&[], environment)
+    }
+
+    /// The same by way of another program that starts what it is given, as `["unshare", "-n"]`; it must become the daemon by
+    /// `exec`, so that signals reach it.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    #[must_use]
+    pub fn start_under(&self, wrapper: &[&str], environment: &[(&str, &str)]) -> Daemon {
+        let program = binary().display().to_string();
+        let mut words = wrapper.iter().copied().chain([program.as_str()]);
+        let first = words.next().unwrap_or_default().to_owned();
+        let rest: Vec<_> = words.map(str::to_owned).collect();
         let notify = self.path("notify.sock");
         let _stale = std::fs::remove_file(&notify);
         let heard = UnixDatagram::bind(&notify).expect("a socket in a temporary folder");
         heard.set_read_timeout(Some(Duration::from_millis(100))).expect("a time-out");
         let log = std::fs::File::options().create(true).append(true).open(self.path("daemon.log")).expect("a log");
-        let child = Command::new(binary())
+        let child = Command::new(first)
+            .args(rest)
             .arg("--config")
             .arg(self.path("sekisho.toml"))
             .arg("run")
@@ -309,11 +351,12 @@ impl Daemon {
     pub fn request(&self, method: &str, path: &str, body: &str) -> std::io::Result<(u16, String)> {
         let mut stream = UnixStream::connect(&self.socket)?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        write!(
-            stream,
+        // In one piece: an answer that needs no body may come, and the connection close, before a second one is written.
+        let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: t\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len(),
-        )?;
+        );
+        stream.write_all(request.as_bytes())?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));

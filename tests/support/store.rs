@@ -1,9 +1,12 @@
 //! What the store scenarios share: stories of alerts, dice, a scratch file system that can be filled or locked.
 
+use sekisho_logic::grounds::{GroundsDraft, NewGrounds};
 use sekisho_logic::id::{CameraId, ListId, PersonId, TrackId};
+use sekisho_logic::lawful::LegalBasis;
+use sekisho_logic::policy::Purpose;
 use sekisho_logic::record::{AlertEvent, AlertId, AlertRecord, Cause, EvidenceRecord, Stage, Verdict, Vote};
 use sekisho_logic::time::WallMs;
-use sekisho_store::{DbKey, IfMissing, Store, StoreError};
+use sekisho_store::{DbKey, IfMissing, SigningKey, Store, StoreError};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -32,6 +35,23 @@ impl Dice {
     }
 }
 
+/// Complete grounds that last for ever, as far as tests go.
+///
+/// # Panics
+/// Never: nothing is missing.
+#[must_use]
+pub fn new_grounds() -> NewGrounds {
+    let draft = GroundsDraft {
+        purpose: Some("entry log".into()),
+        legal_basis: Some(LegalBasis::Consent),
+        record: Some("HR-7".into()),
+        notice: Some("2026-11".into()),
+        expires: Some(WallMs(253_402_300_799_000)),
+        alternative_offered: true,
+    };
+    NewGrounds::try_new(draft, Purpose::EntryLog, WallMs(0), u32::MAX).expect("complete")
+}
+
 /// A number from the environment, for longer or shorter runs.
 #[must_use]
 pub fn setting(name: &str, default: u64) -> u64 {
@@ -47,6 +67,16 @@ pub fn open(dir: &Path) -> Result<Store, Box<dyn Error>> {
     let if_missing = if path.exists() { IfMissing::Refuse } else { IfMissing::Create };
     let key = DbKey::from_file(&dir.join("db.key"), if_missing)?;
     Ok(Store::create_or_open(&path, key)?)
+}
+
+/// The same, signing with a key in a file of its own.
+///
+/// # Errors
+/// As the store and the keys say.
+pub fn open_signing(dir: &Path) -> Result<Store, Box<dyn Error>> {
+    let mut store = open(dir)?;
+    store.sign_with(SigningKey::new(&DbKey::from_file(&dir.join("audit.key"), IfMissing::Create)?));
+    Ok(store)
 }
 
 fn evidence() -> EvidenceRecord {

@@ -191,7 +191,7 @@ fn live(label: &str, clip: &Path, decode_ms: f64, cameras: usize, seconds: u64) 
     let mut site = Site::new();
     for (person, photo) in [("collins", "astronaut.png"), ("hopper", "grace_hopper.jpg"), ("obama", "obama.jpg")] {
         let photo = root().join(".sekisho/demo/photos").join(photo).display().to_string();
-        let _said = site.done(&["gallery", "enroll", person, &photo]);
+        let _said = site.enrol(&[person, &photo]);
     }
     let names: Vec<_> = (0..cameras).map(|at| format!("gate-{at}")).collect();
     let feeds = names.iter().map(|_| Clip::load(clip).map(Feed::Clip)).collect::<Result<Vec<_>, _>>()?;
