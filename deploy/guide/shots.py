@@ -47,7 +47,7 @@ def configure(site):
 
 def people(site):
     for who, about in ENROLLED.items():
-        site.sekisho("gallery", "enroll", who, "--list", LISTS[who], str(PHOTOS / about["photo"]))
+        site.enrol(who, PHOTOS / about["photo"], LISTS[who])
     password = secrets.token_urlsafe(12)
     write_private(site.config.parent / "reviewer-password", password + "\n")
     for name in ("sato", "mori"):
