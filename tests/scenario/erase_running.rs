@@ -5,22 +5,9 @@ use sekisho_logic::record::{AlertId, Stage};
 use sekisho_logic::time::WallMs;
 use sekisho_store::{InstanceLock, RetryPolicy};
 use sekisho_tests::planted::{self, Alert};
-use sekisho_tests::site::{Daemon, Site, fetched};
+use sekisho_tests::site::{Daemon, Site, fetched, files};
 use sekisho_tests::store::story;
-use std::path::{Path, PathBuf};
-
-fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
-        let kind = entry.file_type().expect("a kind");
-        if kind.is_dir() {
-            found.extend(files(&entry.path()));
-        } else if kind.is_file() {
-            found.push((entry.path(), std::fs::read(entry.path()).expect("readable")));
-        }
-    }
-    found
-}
+use std::path::PathBuf;
 
 fn ann() -> PersonId {
     PersonId::try_new("ann-1").expect("a name")

@@ -17,7 +17,7 @@ use sekisho_store::{
 };
 use sekisho_tests::clock::RealClock;
 use sekisho_tests::planted;
-use sekisho_tests::site::{Daemon, Site, fetched, shared};
+use sekisho_tests::site::{Daemon, Site, fetched, files, shared};
 use sekisho_tests::stills::{Cut, cut_last_frame};
 use sekisho_tests::store::{Dice, Scratch, open, story};
 use std::os::unix::fs::PermissionsExt as _;
@@ -36,21 +36,6 @@ fn store_of(site: &Site) -> Store {
     let state = site.path("state");
     let key = DbKey::from_file(&state.join("store.key"), IfMissing::Refuse).expect("a key");
     Store::open_existing(&state.join("sekisho.db"), key).expect("a database")
-}
-
-/// Every file of a folder and those in it.
-fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
-        let kind = entry.file_type().expect("a kind");
-        if kind.is_dir() {
-            found.extend(files(&entry.path()));
-        } else if kind.is_file() {
-            let bytes = std::fs::read(entry.path()).expect("readable");
-            found.push((entry.path(), bytes));
-        }
-    }
-    found
 }
 
 fn holds(bytes: &[u8], piece: &[u8]) -> bool {

@@ -10,9 +10,9 @@ use sekisho_camera::clip::ClipReader;
 use sekisho_logic::id::CameraId;
 use sekisho_logic::time::WallMs;
 use sekisho_store::{DbKey, IfMissing, Store};
-use sekisho_tests::site::{Daemon, Site, fetched, shared};
+use sekisho_tests::site::{Daemon, Site, fetched, files, shared};
 use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Bytes in one piece that is looked for: long enough not to come about by chance.
@@ -54,20 +54,6 @@ impl Pieces {
     fn found_in(&self, bytes: &[u8]) -> bool {
         bytes.windows(PIECE).any(|window| window.try_into().is_ok_and(|piece: [u8; PIECE]| self.0.contains(&piece)))
     }
-}
-
-/// Every file of a folder and those in it.
-fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
-        let kind = entry.file_type().expect("a kind");
-        if kind.is_dir() {
-            found.extend(files(&entry.path()));
-        } else if kind.is_file() {
-            found.push((entry.path(), std::fs::read(entry.path()).expect("readable")));
-        }
-    }
-    found
 }
 
 fn store_of(site: &Site) -> Store {

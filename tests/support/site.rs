@@ -60,6 +60,24 @@ pub fn binary() -> PathBuf {
     program
 }
 
+/// Every file of a folder and those in it, with its bytes.
+///
+/// # Panics
+/// When something cannot be read.
+#[must_use]
+pub fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        let kind = entry.file_type().expect("a kind");
+        if kind.is_dir() {
+            found.extend(files(&entry.path()));
+        } else if kind.is_file() {
+            found.push((entry.path(), std::fs::read(entry.path()).expect("readable")));
+        }
+    }
+    found
+}
+
 /// Grounds for an enrolment, as options: an ordinary employee who was offered another way in.
 #[must_use]
 pub fn grounds() -> Vec<String> {
