@@ -26,7 +26,7 @@ check: ## formatting and lints, warnings are errors
 
 test: setup check test-scripts ## everything that must hold before a change lands
 	cargo build --workspace --locked
-	cargo test --workspace --locked
+	cargo test --workspace --locked --no-fail-fast
 
 bench: setup ## what each stage costs, and the whole daemon over their sum (SECONDS_LIVE=60 a stream)
 	cargo build --release --locked -p sekisho -p sekisho-tests

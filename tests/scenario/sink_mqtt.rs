@@ -183,7 +183,6 @@ fn a_broker_that_is_killed_gets_the_rest_when_it_is_back() {
     assert_eq!(bench.view().state, SinkState::Failing);
     broker.restart();
     let listener = broker.listen();
-    std::thread::sleep(Duration::from_millis(500));
     assert!(bench.run(HOUR));
     listener.wait_until("the rest", 10, |listener| ids(listener, "sekisho/cameras/gate/alerts").len() == 160);
     listener.wait_until("the retained topics, which the broker has lost", 10, |listener| {

@@ -100,10 +100,24 @@ impl Broker {
         self.config.with_extension("log")
     }
 
-    /// Listens to every topic.
+    /// Listens to every topic, and returns once the broker has taken the subscription: what is published from now on is
+    /// heard.
+    ///
+    /// # Panics
+    /// When the broker does not take it within ten seconds.
     #[must_use]
     pub fn listen(&self) -> Listener {
-        Listener::start(self.client("mosquitto_sub").args(["-t", "#", "--retain-as-published", "-F", "%j"]))
+        let taken = || self.log().matches("Sending SUBACK").count();
+        let before = taken();
+        let listener =
+            Listener::start(self.client("mosquitto_sub").args(["-t", "#", "--retain-as-published", "-F", "%j"]));
+        for _ in 0..200 {
+            if taken() > before {
+                return listener;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("the broker took no subscription:\n{}", self.log());
     }
 
     /// Publishes as another client, retained.
