@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Fetches what deploy/fetched.toml lists into .sekisho/, checking every sha256. Called by deploy/setup.
 
-    fetch.py ROOT PART...          fetch what is missing of these parts (runtime, demo)
+    fetch.py ROOT PART...                      fetch what is missing of these parts (runtime, demo, providers)
+    fetch.py --machine aarch64 ROOT PART...    only what is made for that kind of machine, whatever this one is
 
 Nothing half-written stays behind: files are checked in a temporary folder and moved into place one by one. Only the
 standard library is used; downloads go through pip and cargo, so that their settings (mirrors, proxies) hold.
@@ -144,13 +145,16 @@ def missing_files(root, package):
     return missing
 
 
-def main(root, parts):
+def main(arguments):
+    foreign = arguments[1] if arguments[0] == "--machine" else None
+    root, *parts = arguments[2:] if foreign else arguments
     root = pathlib.Path(root)
     with open(pathlib.Path(__file__).with_name("fetched.toml"), "rb") as file:
         packages = tomllib.load(file)["package"]
     machine = platform.machine()
     for package in packages:
-        if package["part"] not in parts or package.get("architecture", machine) != machine:
+        made_for = package.get("architecture", None if foreign else machine)
+        if package["part"] not in parts or made_for != (foreign or machine):
             continue
         files = missing_files(root, package)
         if files:
@@ -160,7 +164,7 @@ def main(root, parts):
 
 if __name__ == "__main__":
     try:
-        main(sys.argv[1], sys.argv[2:])
+        main(sys.argv[1:])
     except Refused as refusal:
         sys.exit(f"deploy/setup: {refusal}")
     except OSError as error:

@@ -54,7 +54,7 @@ class Fetch(unittest.TestCase):
         with open(HERE / "fetched.toml", "rb") as file:
             packages = tomllib.load(file)["package"]
         for package in packages:
-            self.assertIn(package["part"], ("runtime", "demo"))
+            self.assertIn(package["part"], ("runtime", "demo", "providers"))
             self.assertIn(package["from"], ("wheel", "sdist", "crate"))
             hashes = [package["sha256"]] + [file["sha256"] for file in package["file"]]
             hashes += [file["edited-sha256"] for file in package["file"] if "edit" in file]

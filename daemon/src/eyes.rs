@@ -4,14 +4,18 @@ use crate::clock::ThreadCpuClock;
 use crate::cmd::Failure;
 use crate::config::Settings;
 use crate::networks::{Networks, network};
+use crate::providers::settle;
+use crate::providers::standing::Standings;
 use crate::second::{OpenSecond, SecondEyes};
 use crate::site::{self, CalibrationPlaces, ChosenCalibration};
 use sekisho_logic::calibration::Calibration;
+use sekisho_logic::time::WallMs;
 use sekisho_store::Network;
 use sekisho_vision::analyser::Eyes;
+use sekisho_vision::detector::{Detector, StartError};
 use sekisho_vision::embedder::Embedder;
 use sekisho_vision::photo::{self, EnrolledFace, PhotoError};
-use sekisho_vision::session::{Run, Runtime};
+use sekisho_vision::session::{Place, Run, Runtime};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,29 +26,76 @@ pub struct Loaded {
     networks: Networks,
     first: Network,
     own_calibration: PathBuf,
+    standings: Standings,
+    state_dir: PathBuf,
+    opened: WallMs,
 }
 
 impl Loaded {
-    /// Loads ONNX Runtime and the manifest and finds the networks the settings name.
+    /// Loads ONNX Runtime and the manifest and finds the networks the settings name. Everything runs on the processor.
     ///
     /// # Errors
     /// [`Failure::Wrong`] when a file is missing or a name unknown.
     pub fn open(settings: &Settings) -> Result<Self, Failure> {
         let networks = Networks::choose(settings)?;
-        let first = networks.first()?;
         let runtime = Runtime::load(&settings.models.onnxruntime).map_err(Failure::wrong)?;
-        let own_calibration = site::site_calibration(settings);
-        Ok(Self { runtime, networks, first, own_calibration })
+        let standings = Standings::on_processor(&networks, None);
+        Self::with(settings, networks, runtime, standings, WallMs(0))
     }
 
-    /// One set of sessions, for the thread that will own them. Hashes, contracts and a self-test are checked here.
+    /// As [`open`](Self::open), on the accelerator that the settings ask for where it passes its trial.
+    ///
+    /// # Errors
+    /// As `open`: whatever an accelerator does is no error.
+    pub fn open_for_daemon(settings: &Settings, now: WallMs) -> Result<Self, Failure> {
+        let networks = Networks::choose(settings)?;
+        let mut standings = settle(settings, &networks, now);
+        let stock = &settings.models.onnxruntime;
+        let runtime = match Runtime::load(&standings.runtime(stock)) {
+            Err(error) if standings.any_on_accelerator() => {
+                let (why, state_dir) = (error.to_string(), &settings.daemon.state_dir);
+                networks.placed().for_each(|(role, _)| standings.refuse(role, &why, state_dir, now));
+                Runtime::load(stock)
+            }
+            other => other,
+        };
+        let runtime = runtime.map_err(Failure::wrong)?;
+        Self::with(settings, networks, runtime, standings, now)
+    }
+
+    fn with(
+        settings: &Settings,
+        networks: Networks,
+        runtime: &'static Runtime,
+        standings: Standings,
+        opened: WallMs,
+    ) -> Result<Self, Failure> {
+        let (first, own_calibration) = (networks.first()?, site::site_calibration(settings));
+        let state_dir = settings.daemon.state_dir.clone();
+        Ok(Self { runtime, networks, first, own_calibration, standings, state_dir, opened })
+    }
+
+    /// One set of sessions, for the thread that will own them. Hashes, contracts and a self-test are checked here. What an
+    /// accelerator refuses now runs on the processor.
     ///
     /// # Errors
     /// [`Failure::Wrong`] naming the file that is not what the manifest says.
     pub fn eyes(&mut self) -> Result<OpenEyes, Failure> {
         let Networks { manifest, detector, embedder, .. } = &self.networks;
-        let eyes = Eyes::open(self.runtime, manifest, detector, embedder, Arc::new(ThreadCpuClock));
-        eyes.map(OpenEyes).map_err(Failure::wrong)
+        let (runtime, remembered) = (self.runtime, (self.state_dir.as_path(), self.opened));
+        let detector = in_place(&mut self.standings, "detector", remembered, |place| {
+            Detector::load_in(place, runtime, manifest, detector)
+        })?;
+        let embedder = in_place(&mut self.standings, "embedder", remembered, |place| {
+            Embedder::load_in(place, runtime, manifest, embedder)
+        })?;
+        Ok(OpenEyes(Eyes::with((detector, embedder), Arc::new(ThreadCpuClock))))
+    }
+
+    /// Where everything runs, for whoever shows it; nothing is opened after this.
+    #[must_use]
+    pub fn into_standings(self) -> Standings {
+        self.standings
     }
 
     /// The second network for the thread that will own it, checked like the others; `None` without one.
@@ -122,9 +173,26 @@ impl Loaded {
     pub fn about(&self) -> Value {
         let mut about = self.networks.about();
         about["runtime"] = json!(self.runtime.build_info());
-        about["device"] = json!("cpu");
+        self.standings.add_to(&mut about);
         about["preprocessing"] = json!(self.first.preprocessing);
         about
+    }
+}
+
+/// Loads a network where it stands; what refuses it there is remembered, and it is loaded on the processor.
+fn in_place<T>(
+    standings: &mut Standings,
+    role: &str,
+    (state_dir, now): (&Path, WallMs),
+    load: impl Fn(&Place) -> Result<T, StartError>,
+) -> Result<T, Failure> {
+    let place = standings.place(role);
+    match load(&place) {
+        Err(error) if matches!(place, Place::On(..)) => {
+            standings.refuse(role, &error.to_string(), state_dir, now);
+            load(&Place::Cpu).map_err(Failure::wrong)
+        }
+        other => other.map_err(Failure::wrong),
     }
 }
 

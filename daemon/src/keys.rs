@@ -19,7 +19,7 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use sekisho_store::{DbKey, IfMissing, KeySource};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -64,9 +64,39 @@ pub fn secret(
     let found = places.find(credential).map_err(Failure::wrong)?;
     let key = match found.as_deref().and_then(|file| Some((file.parent()?, file.file_name()?.to_str()?))) {
         Some((directory, name)) => DbKey::from_credential(directory, name),
-        None => DbKey::from_file(file, if_missing),
+        None => {
+            // A key made here would be another than the one the service is handed, which then could not open the database.
+            if if_missing == IfMissing::Create
+                && !file.exists()
+                && let Some(sealed) = handed_to_the_service(&CREDENTIAL_STORES.map(Path::new), credential)
+            {
+                return Err(Failure::No(format!(
+                    "{}: the service is handed this key, and a command started like this is not; start it by `systemd-run \
+                     --pty --property=LoadCredentialEncrypted={credential}:sekisho.{credential} sekisho ...`, or remove that \
+                     file to have {} made instead",
+                    sealed.display(),
+                    file.display(),
+                )));
+            }
+            DbKey::from_file(file, if_missing)
+        }
     };
     key.map_err(Failure::no)
+}
+
+/// Where systemd looks for a credential that is named without a path (systemd.exec(5), LoadCredential=).
+const CREDENTIAL_STORES: [&str; 6] = [
+    "/etc/credstore.encrypted",
+    "/run/credstore.encrypted",
+    "/usr/lib/credstore.encrypted",
+    "/etc/credstore",
+    "/run/credstore",
+    "/usr/lib/credstore",
+];
+
+/// The file from which the shipped unit hands this credential to the service, if there is one.
+fn handed_to_the_service(stores: &[&Path], credential: &str) -> Option<PathBuf> {
+    stores.iter().map(|store| store.join(format!("sekisho.{credential}"))).find(|file| file.exists())
 }
 
 /// Asks the server, some times if it does not answer.
@@ -160,4 +190,20 @@ pub fn protection(source: KeySource) -> Value {
         KeySource::Given => ("given", "what the program that gave it says", "what the program that gave it says"),
     };
     json!({ "from": place, "protects-against": protects, "does-not-protect-against": does_not })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_only_the_service_is_handed_is_found_where_systemd_looks() {
+        let (sealed, plain) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let stores = [sealed.path(), plain.path()];
+        assert_eq!(handed_to_the_service(&stores, "store-key"), None);
+        let file = plain.path().join("sekisho.store-key");
+        std::fs::write(&file, "x").expect("writable");
+        assert_eq!(handed_to_the_service(&stores, "store-key"), Some(file));
+        assert_eq!(handed_to_the_service(&stores, "audit-key"), None);
+    }
 }

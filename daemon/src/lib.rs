@@ -1,9 +1,11 @@
 //! The daemon's parts, as a library so that tests can hold them; the program itself is `main.rs`.
 
 pub mod books;
+pub mod checkup;
 pub mod clock;
 pub mod cmd;
 pub mod config;
+pub mod discover;
 pub mod dpia;
 pub mod evaluate;
 pub mod evidence;
@@ -16,6 +18,7 @@ pub mod networks;
 pub mod notice;
 pub mod notify;
 pub mod page;
+pub mod providers;
 pub mod roles;
 pub mod run;
 pub mod second;

@@ -161,6 +161,11 @@ impl Networks {
             .map_err(|error| Failure::Wrong(format!("{}: {error}", path.display())))
     }
 
+    /// The networks that an accelerator may run, each with its role.
+    pub fn placed(&self) -> impl Iterator<Item = (&'static str, &Arc<Entry>)> {
+        [("detector", &self.detector), ("embedder", &self.embedder)].into_iter()
+    }
+
     /// The networks, for status.
     #[must_use]
     pub fn about(&self) -> Value {

@@ -91,6 +91,20 @@ pub fn require(action: Action, settings: &Settings, glass: &BreakGlass) -> Resul
     store.close().map_err(Failure::no)
 }
 
+/// The roles of whoever runs this.
+#[must_use]
+pub fn of_caller(settings: &Settings) -> Roles {
+    roles_here(settings, &AccessRules::of(&settings.daemon))
+}
+
+/// Whether the caller's roles permit something, an admin's standing in included. Writes nothing.
+#[must_use]
+pub fn may(action: Action, settings: &Settings) -> bool {
+    let rules = AccessRules::of(&settings.daemon);
+    let asked = answer(roles_here(settings, &rules), !rules.dpo.is_empty(), action, &BreakGlass::default());
+    matches!(asked, Ok(Answer::Yes | Answer::StandIn))
+}
+
 fn refusal(action: Action, rules: &AccessRules, roles: Roles) -> Failure {
     let names = |role: Role| match role {
         Role::Viewer => &rules.view,

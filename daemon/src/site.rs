@@ -55,6 +55,27 @@ pub fn open_store(settings: &Settings) -> Result<Store, Failure> {
     Ok(store)
 }
 
+/// Opens the database for looking: makes neither directory nor key nor database, and finishes nothing that was left undone.
+/// `None` where there is no database yet.
+///
+/// # Errors
+/// [`Failure::No`] with the sentence of the store or the key.
+pub fn open_to_look(settings: &Settings) -> Result<Option<Store>, Failure> {
+    let database = &settings.store.database;
+    match std::fs::metadata(database) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Failure::No(format!("{}: {error}", database.display()))),
+        Ok(_) => {}
+    }
+    let places = credentials(settings);
+    let key = keys::database(settings, &places, IfMissing::Refuse)?;
+    let its = &settings.store;
+    let signing = keys::secret(&places, &its.audit_key_credential, &its.audit_key_file, IfMissing::Refuse);
+    let mut store = Store::open_existing(database, key).map_err(Failure::no)?;
+    store.sign_with(signing.ok().as_ref().and_then(SigningKey::new));
+    Ok(Some(store))
+}
+
 /// Goes on with erasures that a crash cut off, and erases again whoever an older backup brought back. What cannot be done now
 /// holds up nothing: it is tried again by the daemon and by every command.
 fn finish_erasures(store: &mut Store, now: WallMs) {
@@ -91,7 +112,7 @@ pub fn signing_key(settings: &Settings) -> Result<Option<SigningKey>, Failure> {
 }
 
 /// Makes a directory that only its owner may enter; one that is there is left alone.
-fn make_private(directory: &Path) -> std::io::Result<()> {
+pub(crate) fn make_private(directory: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     if directory.is_dir() {
         return Ok(());

@@ -17,6 +17,7 @@ pub mod camera;
 mod chain;
 pub mod clip;
 pub mod codec;
+pub mod describe;
 pub mod fault;
 pub mod frame;
 pub mod health;

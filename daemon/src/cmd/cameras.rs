@@ -33,6 +33,8 @@ pub enum CamerasVerb {
     /// Measure for a day what a camera sees, and say what it is good for and what to mend. Compares nobody, keeps no
     /// picture.
     Survey(SurveyArgs),
+    /// Search the local network for cameras (ONVIF WS-Discovery): address, name, model, place. The daemon itself never does.
+    Discover(super::discover::DiscoverArgs),
 }
 
 /// Options of `cameras test`.
@@ -110,10 +112,12 @@ fn view_angle(text: &str) -> Result<f32, String> {
 /// # Errors
 /// [`Failure`] with one sentence.
 pub fn run(config: &Path, verb: &CamerasVerb) -> Result<(), Failure> {
-    let settings = super::check_config::load(config)?;
+    let settings = || super::check_config::load(config);
     match verb {
-        CamerasVerb::Test(args) => test(&settings, args),
-        CamerasVerb::Survey(args) => survey(&settings, args),
+        CamerasVerb::Test(args) => test(&settings()?, args),
+        CamerasVerb::Survey(args) => survey(&settings()?, args),
+        // Searching comes before there is a configuration.
+        CamerasVerb::Discover(args) => super::discover::run(args),
     }
 }
 
@@ -133,51 +137,76 @@ fn watch_settings(settings: &Settings, id: &CameraId, its: &CameraSettings) -> R
 }
 
 /// What came of a camera within a few seconds.
-struct Tested {
+pub(super) struct Tested {
     status: CameraStatus,
     first_picture: Duration,
     frames: u64,
-    faces: u64,
-    largest_px: f32,
+    /// Faces found.
+    pub(super) faces: u64,
+    /// The largest, from eye to eye.
+    pub(super) largest_px: f32,
+    fps: f64,
+}
+
+impl Tested {
+    /// What came, for people.
+    pub(super) fn rows(&self) -> Vec<Vec<String>> {
+        let status = &self.status;
+        let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+        let size = text(status.width.zip(status.height).map(|(width, height)| format!("{width}x{height}")));
+        let rows = [
+            ("codec", text(status.codec.map(|codec| codec.as_str().to_owned()))),
+            ("decoder", text(status.decoder.clone())),
+            ("size", size),
+            ("pictures a second", format!("{:.1}", self.fps)),
+            ("first picture after", format!("{} ms", self.first_picture.as_millis())),
+            ("pictures analysed", self.frames.to_string()),
+            ("faces found", self.faces.to_string()),
+            ("largest face", format!("{:.1} px between the eyes", self.largest_px)),
+        ];
+        rows.map(|(name, value)| vec![name.to_owned(), value]).into()
+    }
+}
+
+/// Connects to a camera and watches it for `duration` once pictures come.
+///
+/// # Errors
+/// [`Failure`] with the camera's own reason, or when the networks cannot be loaded.
+pub(super) fn try_camera(
+    settings: &Settings,
+    (id, its): (&CameraId, &CameraSettings),
+    watch: Watch,
+    duration: Duration,
+) -> Result<Tested, Failure> {
+    let mut loaded = Loaded::open(settings)?;
+    let mut eyes = loaded.eyes()?;
+    let clock = crate::survey::clock();
+    let watched = Watched::start(id, watch, Arc::clone(&clock))?;
+    let looked = look_at(&watched, &clock, Look::new(settings, id, its, 0), &mut eyes.0, duration);
+    watched.stop();
+    let mut tested = looked?;
+    // The supervisor averages over five seconds; before that the count speaks.
+    #[expect(clippy::cast_precision_loss, reason = "frames of some seconds")]
+    let counted = tested.status.frames_decoded_total as f64 / duration.as_secs_f64();
+    tested.fps = (tested.status.frames_per_s.unwrap_or(counted) * 10.0).round() / 10.0;
+    Ok(tested)
 }
 
 fn test(settings: &Settings, args: &TestArgs) -> Result<(), Failure> {
     let (id, its) = configured(settings, &args.camera)?;
     let watch = watch_settings(settings, &id, &its)?;
-    let mut loaded = Loaded::open(settings)?;
-    let mut eyes = loaded.eyes()?;
-    let clock = crate::survey::clock();
-    let watched = Watched::start(&id, watch, Arc::clone(&clock))?;
-    let looked = look_at(&watched, &clock, Look::new(settings, &id, &its, 0), &mut eyes.0, args.duration);
-    watched.stop();
-    let tested = looked?;
+    let tested = try_camera(settings, (&id, &its), watch, args.duration)?;
     let status = &tested.status;
-    let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
-    // The supervisor averages over five seconds; before that the count speaks.
-    #[expect(clippy::cast_precision_loss, reason = "frames of some seconds")]
-    let counted = status.frames_decoded_total as f64 / args.duration.as_secs_f64();
-    let fps = (status.frames_per_s.unwrap_or(counted) * 10.0).round() / 10.0;
-    let size = text(status.width.zip(status.height).map(|(width, height)| format!("{width}x{height}")));
     if args.json.json {
         json(&document!({
             "camera": id, "codec": status.codec.map(sekisho_camera::Codec::as_str), "decoder": status.decoder,
-            "width": status.width, "height": status.height, "fps": fps,
+            "width": status.width, "height": status.height, "fps": tested.fps,
             "first-picture-ms": tested.first_picture.as_millis(), "frames-analysed": tested.frames,
             "faces": tested.faces, "largest-face-px": (f64::from(tested.largest_px) * 10.0).round() / 10.0,
         }));
         return Ok(());
     }
-    let rows = [
-        ("codec", text(status.codec.map(|codec| codec.as_str().to_owned()))),
-        ("decoder", text(status.decoder.clone())),
-        ("size", size),
-        ("pictures a second", format!("{fps:.1}")),
-        ("first picture after", format!("{} ms", tested.first_picture.as_millis())),
-        ("pictures analysed", tested.frames.to_string()),
-        ("faces found", tested.faces.to_string()),
-        ("largest face", format!("{:.1} px between the eyes", tested.largest_px)),
-    ];
-    line(&table(&[id.as_str(), ""], &rows.map(|(name, value)| vec![name.to_owned(), value])));
+    line(&table(&[id.as_str(), ""], &tested.rows()));
     Ok(())
 }
 
@@ -206,7 +235,7 @@ fn look_at(
                 return Err(refusal(watched.handle.id(), &status));
             }
             Some(at) if now.since(at) >= duration => {
-                return Ok(Tested { status, first_picture: at.since(begun), frames, faces, largest_px });
+                return Ok(Tested { status, first_picture: at.since(begun), frames, faces, largest_px, fps: 0.0 });
             }
             _ => {}
         }

@@ -10,6 +10,7 @@ use crate::run::keeper::CAMERA_DAYS_MIN;
 use crate::second::OpenSecond;
 use crate::site;
 use clap::Args;
+use indicatif::ProgressBar;
 use sekisho_logic::calibration::Calibration;
 use sekisho_logic::doctor::{
     Bench, Entry, Face, Finding, GallerySize, Gate, Operating, Photo, Severity, confusable, photographs,
@@ -137,47 +138,70 @@ pub(super) fn words(finding: &Finding) -> String {
 /// [`Failure::No`] when something is wrong that keeps somebody from being matched rightly.
 pub fn run(config: &Path, args: &DoctorArgs) -> Result<(), Failure> {
     let settings = super::check_config::load(config)?;
+    let wanted: BTreeSet<_> = args.people.iter().map(|text| person_id(text)).collect::<Result<_, _>>()?;
+    let mut store = site::open_store(&settings)?;
+    let judged = judge(&settings, &mut store, &wanted, |people| bar(people, args.json))?;
+    if let Some(size) = judged.size.filter(|_| !args.json.json) {
+        line(&size.said());
+    }
+    store.close().map_err(Failure::no)?;
+    conclude(&judged.found, judged.people, args.json)
+}
+
+/// What came of looking at a gallery.
+pub(crate) struct Judged {
+    /// What is wrong, with whom.
+    pub(crate) found: Vec<Finding>,
+    /// How many people were looked at.
+    pub(crate) people: usize,
+    /// What the gallery's size means; absent without a list.
+    pub(crate) size: Option<GallerySize>,
+}
+
+/// Looks at `wanted`, or at everybody when nobody is named.
+///
+/// # Errors
+/// [`Failure`] when somebody is not enrolled, or networks or database refuse.
+pub(crate) fn judge(
+    settings: &Settings,
+    store: &mut Store,
+    wanted: &BTreeSet<PersonId>,
+    bar: impl FnOnce(usize) -> ProgressBar,
+) -> Result<Judged, Failure> {
     let now = SystemClock::start().now().wall;
-    let mut loaded = Loaded::open(&settings)?;
+    let mut loaded = Loaded::open(settings)?;
     let (mut eyes, mut second) = (loaded.eyes()?, loaded.second()?);
     let calibration = loaded.calibration()?;
     let its = second.as_ref().map(|open| std::sync::Arc::clone(&open.calibration));
-    let doctor = Doctor::new(&settings, &calibration, its.as_deref(), now);
-    let mut store = site::open_store(&settings)?;
-    let wanted: BTreeSet<_> = args.people.iter().map(|text| person_id(text)).collect::<Result<_, _>>()?;
+    let doctor = Doctor::new(settings, &calibration, its.as_deref(), now);
     let people = store.people().map_err(Failure::no)?;
     if let Some(unknown) = wanted.iter().find(|id| !people.iter().any(|person| person.id == **id)) {
         return Err(Failure::No(format!("{unknown} is not enrolled; `sekisho gallery list` shows who is")));
     }
     let chosen = || people.iter().filter(|person| wanted.is_empty() || wanted.contains(&person.id));
-    let known = known(&mut store, loaded.first(), second.as_ref().map(|open| &open.network))?;
-    let bar = bar(chosen().count(), args.json);
+    let known = known(store, loaded.first(), second.as_ref().map(|open| &open.network))?;
+    let bar = bar(chosen().count());
     let mut found = Vec::new();
     for person in chosen() {
         bar.set_message(person.id.to_string());
-        let photos = kept(&mut store, person, &mut eyes, second.as_mut())?;
+        let photos = kept(store, person, &mut eyes, second.as_mut())?;
         found.extend(doctor.photographs(&person.id, &photos));
         found.extend(entry(person, &photos, &known, now));
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let all = prototypes(&mut store, loaded.first(), now)?;
-    let strictest = settings.lists.keys().next();
-    if let Some(list) = strictest {
-        let pairs = doctor.confusable(None, list, &all);
+    let all = prototypes(store, loaded.first(), now)?;
+    let mut size = None;
+    if let Some(strictest) = settings.lists.keys().next() {
         let concerns = |pair: &Finding| {
             wanted.is_empty()
                 || wanted.contains(&pair.person)
                 || pair.other.as_ref().is_some_and(|it| wanted.contains(it))
         };
-        found.extend(pairs.into_iter().filter(concerns));
-        let size = doctor.size(&mut store, list, all.len())?;
-        if !args.json.json {
-            line(&size.said());
-        }
+        found.extend(doctor.confusable(None, strictest, &all).into_iter().filter(concerns));
+        size = Some(doctor.size(store, strictest, all.len())?);
     }
-    store.close().map_err(Failure::no)?;
-    conclude(&found, chosen().count(), args.json)
+    Ok(Judged { found, people: chosen().count(), size })
 }
 
 fn conclude(found: &[Finding], people: usize, flag: JsonFlag) -> Result<(), Failure> {

@@ -49,6 +49,15 @@ pub struct EnrollArgs {
     json: JsonFlag,
 }
 
+impl EnrollArgs {
+    /// A new person with these photographs, as the guided set-up asks for them.
+    pub(super) fn first(person: &str, photos: Vec<PathBuf>, list: &str, grounds: GroundsArgs) -> Self {
+        let json = JsonFlag { json: false };
+        let (person, list) = (person.to_owned(), list.to_owned());
+        Self { person, photos, list, name: None, replace: false, grounds, glass: BreakGlass::default(), json }
+    }
+}
+
 /// Enrols. Grounds are checked before a photograph is opened.
 ///
 /// # Errors

@@ -23,26 +23,26 @@ use std::path::Path;
 const DAY_MS: i64 = 86_400_000;
 
 /// On which grounds somebody is enrolled.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct GroundsArgs {
     /// What the person is matched for.
     #[arg(long, value_name = "TEXT")]
-    purpose: Option<String>,
+    pub(super) purpose: Option<String>,
     /// On which legal basis.
     #[arg(long, value_name = "WORD", value_parser = PossibleValuesParser::new(LegalBasis::ALL.map(LegalBasis::as_str)))]
-    legal_basis: Option<String>,
+    pub(super) legal_basis: Option<String>,
     /// Where the consent or the decision is filed.
     #[arg(long, value_name = "REF")]
-    record: Option<String>,
+    pub(super) record: Option<String>,
     /// Which version of the notice the person was given.
     #[arg(long, value_name = "VERSION")]
-    notice: Option<String>,
+    pub(super) notice: Option<String>,
     /// The last day on which the person is matched (YYYY-MM-DD).
     #[arg(long, value_name = "DATE")]
-    expires: Option<String>,
+    pub(super) expires: Option<String>,
     /// The person may enter another way, without their face, and was told so.
     #[arg(long)]
-    alternative_offered: bool,
+    pub(super) alternative_offered: bool,
 }
 
 /// Options of `gallery grounds`.

@@ -8,7 +8,10 @@ pub mod breach;
 pub mod calibrate;
 pub mod cameras;
 pub mod check_config;
+pub mod checkup;
 pub mod client;
+pub mod completions;
+pub mod discover;
 pub mod doctor;
 pub mod dpia;
 pub mod enrol;
@@ -17,6 +20,7 @@ pub mod evaluate;
 pub mod gallery;
 pub mod grounds;
 pub mod models;
+mod models_bench;
 pub mod notice;
 pub mod output;
 pub mod pause;
@@ -27,6 +31,7 @@ pub mod review;
 pub mod reviewers;
 pub mod rights;
 pub mod run;
+pub mod setup;
 pub mod sinks;
 pub mod status;
 pub mod terminal;
@@ -56,9 +61,13 @@ enum Verb {
     Run(run::RunArgs),
     /// Check the configuration and print every mistake with file and line.
     CheckConfig(check_config::CheckConfigArgs),
+    /// A guided first run: camera, password, purpose, keys, a first person, who is told. Asks, or takes options with --yes.
+    Setup(Box<setup::SetupArgs>),
+    /// One page of what is wrong with this installation and what to do about it, whether the daemon runs or not.
+    Doctor(checkup::CheckupArgs),
     /// Ask the running daemon how it is.
     Status(status::StatusArgs),
-    /// Cameras: try one, or measure for a day what it is good for.
+    /// Cameras: find them, try one, or measure for a day what it is good for.
     #[command(subcommand)]
     Cameras(cameras::CamerasVerb),
     /// Enrolled people.
@@ -102,6 +111,8 @@ enum Verb {
     /// The networks: hashes, contracts, licences.
     #[command(subcommand)]
     Models(models::ModelsVerb),
+    /// Print what a shell needs to complete verbs and options.
+    Completions(completions::CompletionsArgs),
 }
 
 /// Output for programs instead of people.
@@ -165,6 +176,8 @@ pub fn dispatch(cli: Cli) -> ExitCode {
     let result = match cli.verb {
         Verb::Run(args) => run::run(config, &args),
         Verb::CheckConfig(args) => check_config::run(config, args),
+        Verb::Setup(args) => setup::run(config, &args),
+        Verb::Doctor(args) => checkup::run(config, args),
         Verb::Status(args) => status::run(config, &args),
         Verb::Cameras(verb) => cameras::run(config, &verb),
         Verb::Gallery(verb) => gallery::run(config, verb),
@@ -184,6 +197,7 @@ pub fn dispatch(cli: Cli) -> ExitCode {
         Verb::Notice(args) => notice::run(config, &args),
         Verb::Dpia(args) => dpia::run(config, &args),
         Verb::Models(verb) => models::run(config, verb),
+        Verb::Completions(args) => completions::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -96,6 +96,7 @@ fn head(status: &Value) {
         field(&models["embedder"], "usage"),
     ));
     second(&models["second"], &status["second"]);
+    ["detector", "embedder"].iter().for_each(|role| provider(role, &models[*role]));
     calibration(&status["calibration"]);
     for threshold in status["thresholds"].as_array().into_iter().flatten() {
         line(&format!(
@@ -107,6 +108,15 @@ fn head(status: &Value) {
     }
     if let Some(list) = status["thresholds"].get(0) {
         line(&threshold_table(list));
+    }
+}
+
+/// On what a network runs, where there is something to say: an accelerator, or why not.
+fn provider(role: &str, network: &Value) {
+    if network["fallback"].is_string() {
+        line(&format!("  ON CPU       {role} {}: {}", field(network, "id"), field(network, "reason")));
+    } else if network["provider"].as_str().is_some_and(|provider| provider != "cpu") {
+        line(&format!("  {role:<12} {}", field(network, "reason")));
     }
 }
 

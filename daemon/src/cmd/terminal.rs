@@ -1,7 +1,7 @@
 //! Secrets from people and files.
 
 use super::Failure;
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -10,6 +10,9 @@ use zeroize::Zeroizing;
 
 /// A password is a line; a longer one is a wrong file.
 const LINE_BYTES_MAX: u64 = 4096;
+
+/// What a terminal sends for Ctrl-C.
+const CTRL_C: u8 = 3;
 
 /// The terminal with its echo off, which comes back however this ends.
 struct Quiet {
@@ -25,6 +28,9 @@ impl Quiet {
         silent.local_modes.remove(LocalModes::ECHO);
         // The line break alone is echoed, so that the cursor goes on.
         silent.local_modes.insert(LocalModes::ECHONL);
+        // Ctrl-C ends the line instead of the program, so that the echo comes back before the program goes.
+        silent.local_modes.remove(LocalModes::ISIG);
+        silent.special_codes[SpecialCodeIndex::VEOL] = CTRL_C;
         tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
         Ok(Self { terminal, before })
     }
@@ -32,7 +38,17 @@ impl Quiet {
     fn ask(&mut self, prompt: &str) -> std::io::Result<Zeroizing<String>> {
         write!(self.terminal, "{prompt}: ")?;
         self.terminal.flush()?;
-        first_line(&self.terminal)
+        let mut line = Zeroizing::new(String::new());
+        let mut byte = [0_u8; 1];
+        let mut bytes = Zeroizing::new(Vec::with_capacity(1024));
+        while bytes.len() < 1024 && self.terminal.read(&mut byte)? == 1 && byte[0] != b'\n' {
+            if byte[0] == CTRL_C {
+                return Err(std::io::Error::new(std::io::ErrorKind::Interrupted, "interrupted"));
+            }
+            bytes.push(byte[0]);
+        }
+        line.push_str(std::str::from_utf8(&bytes).map_err(|_| std::io::Error::other("it is not UTF-8 text"))?);
+        Ok(line)
     }
 }
 
@@ -66,6 +82,18 @@ pub fn ask_twice(prompt: &str) -> Result<Zeroizing<String>, Failure> {
         return Err(Failure::Wrong("the two are not the same; nothing was changed".into()));
     }
     Ok(first)
+}
+
+/// Asks for a secret once at the terminal, without showing it.
+///
+/// # Errors
+/// [`Failure::No`] when it was interrupted, [`Failure::Wrong`] when there is no terminal.
+pub fn ask_once(prompt: &str) -> Result<Zeroizing<String>, Failure> {
+    let asked = Quiet::open().and_then(|mut quiet| quiet.ask(prompt));
+    asked.map_err(|error| match error.kind() {
+        std::io::ErrorKind::Interrupted => Failure::No("interrupted; nothing was changed".into()),
+        _ => Failure::Wrong(format!("there is no terminal to ask at ({error}); give a password file")),
+    })
 }
 
 /// The first line of a private file, or of standard input (`-`).

@@ -1,12 +1,13 @@
 //! Settings that are fine one by one and cannot be meant together.
 
 use super::problem::Findings;
-use super::settings::{CameraSettings, Motion, SecondChoice, Settings, SinkKind};
+use super::settings::{CameraSettings, DeviceChoice, Motion, ProviderChoice, SecondChoice, Settings, SinkKind};
 use super::sink_settings::SinkSettings;
 use super::suggest::nearest;
 use sekisho_camera::source::Source;
 use sekisho_logic::id::{CameraId, ListId};
 use sekisho_logic::policy::ConfirmBy;
+use sekisho_vision::accelerator::{Device, Provider};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -40,6 +41,20 @@ fn networks(settings: &Settings, findings: &mut Findings) {
             &[("models", "second"), ("models", "embedder")],
             format!("second and embedder are both \"{}\": a network always agrees with itself", models.embedder),
             "name another network, \"auto\", or \"none\" to confirm without a second one".to_owned(),
+        );
+    }
+    let never = match (models.provider, models.device) {
+        (ProviderChoice::Cpu, DeviceChoice::Named(device)) => (device != Device::Cpu).then_some(("cpu", device)),
+        (ProviderChoice::Named(Provider::Qnn), DeviceChoice::Named(device)) => {
+            (device != Device::Npu).then_some(("qnn", device))
+        }
+        _ => None,
+    };
+    if let Some((provider, device)) = never {
+        findings.contradiction(
+            &[("models", "provider"), ("models", "device")],
+            format!("provider \"{provider}\" does not compute on device \"{}\"", device.as_str()),
+            "leave one of the two out, or say \"auto\"".to_owned(),
         );
     }
 }

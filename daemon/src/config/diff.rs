@@ -2,6 +2,7 @@
 
 use super::settings::{CameraSettings, Settings, SinkName};
 use sekisho_logic::id::CameraId;
+use sekisho_vision::accelerator::Provider;
 
 /// The way from one configuration to another. Empty when both mean the same.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -148,6 +149,13 @@ fn restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("models.detector", om.detector == nm.detector),
         ("models.embedder", om.embedder == nm.embedder),
         ("models.second", om.second == nm.second),
+        ("models.device", om.device == nm.device),
+        ("models.provider", om.provider == nm.provider),
+        ("models.provider-dir", om.provider_dir == nm.provider_dir),
+        ("models.openvino-options", om.options_of(Provider::OpenVino) == nm.options_of(Provider::OpenVino)),
+        ("models.qnn-options", om.options_of(Provider::Qnn) == nm.options_of(Provider::Qnn)),
+        ("models.provider-speedup-min", om.provider_speedup_min.total_cmp(&nm.provider_speedup_min).is_eq()),
+        ("models.provider-trial-s", om.provider_trial == nm.provider_trial),
         ("store.key-credential", os.key_credential == ns.key_credential),
         ("store.key-file", os.key_file == ns.key_file),
         ("store.key-url", os.key_server == ns.key_server),

@@ -5,13 +5,15 @@ use super::problem::Findings;
 use super::raw::{Raw, RawTable, kind, shown};
 use super::reader::{ABSOLUTE_PATH, Reader, absolute_path};
 use super::settings::{
-    DaemonSettings, DecideSettings, DetectSettings, DriftSettings, EnrolSettings, EvidenceSettings, KeyServer,
-    LogLevel, Mode, ModelSettings, Motion, OnDrift, Pictures, QualitySettings, SecondChoice, SecondPolicy, Settings,
-    ShadowSettings, StillFaces, StoreSettings, TrackSettings,
+    DaemonSettings, DecideSettings, DetectSettings, DeviceChoice, DriftSettings, EnrolSettings, EvidenceSettings,
+    KeyServer, LogLevel, Mode, ModelSettings, Motion, OnDrift, Pictures, ProviderChoice, QualitySettings, SecondChoice,
+    SecondPolicy, Settings, ShadowSettings, StillFaces, StoreSettings, TrackSettings,
 };
 use super::suggest::nearest;
 use super::{credentials, lists, named, privacy, review, sinks};
 use crate::local_time;
+use sekisho_vision::accelerator::{Device, Provider};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -190,7 +192,45 @@ fn models(reader: &mut Reader<'_, '_>) -> ModelSettings {
         detector: id(reader, "detector", "yunet-2023mar"),
         embedder: id(reader, "embedder", "sekisho-student-m"),
         second: second.unwrap_or(SecondChoice::Auto),
+        device: reader.choice("device", &DEVICES, DeviceChoice::Auto),
+        provider: reader.choice("provider", &PROVIDERS, ProviderChoice::Auto),
+        provider_dir: reader.path("provider-dir", "/usr/lib/sekisho/providers"),
+        provider_options: BTreeMap::from([
+            (Provider::OpenVino, options(reader, "openvino-options")),
+            (Provider::Qnn, options(reader, "qnn-options")),
+        ]),
+        // A thousand times faster than the processor nothing is; below one the processor is the faster.
+        provider_speedup_min: reader.number("provider-speedup-min", (0.0, 1000.0), 1.1),
+        // A compiler for a neural processor takes a minute at its first run; half an hour is no start any more.
+        provider_trial: reader.seconds("provider-trial-s", (1, 1800), 120),
     }
+}
+
+const DEVICES: [(&str, DeviceChoice); 4] = [
+    ("auto", DeviceChoice::Auto),
+    ("cpu", DeviceChoice::Named(Device::Cpu)),
+    ("npu", DeviceChoice::Named(Device::Npu)),
+    ("gpu", DeviceChoice::Named(Device::Gpu)),
+];
+
+const PROVIDERS: [(&str, ProviderChoice); 4] = [
+    ("auto", ProviderChoice::Auto),
+    ("cpu", ProviderChoice::Cpu),
+    ("openvino", ProviderChoice::Named(Provider::OpenVino)),
+    ("qnn", ProviderChoice::Named(Provider::Qnn)),
+];
+
+const OPTIONS: &str =
+    "allowed are KEY=VALUE in square brackets, as [\"precision=FP16\"]; the provider's maker says which";
+
+fn options(reader: &mut Reader<'_, '_>, key: &'static str) -> BTreeMap<String, String> {
+    let pairs = reader.words(key, &[], OPTIONS, |text| match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() && text.len() <= 512 && !text.contains(char::is_control) => {
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err("holds something that is not KEY=VALUE".to_owned()),
+    });
+    pairs.into_iter().collect()
 }
 
 fn store(reader: &mut Reader<'_, '_>, daemon: &DaemonSettings) -> StoreSettings {

@@ -11,6 +11,7 @@ use sekisho_logic::id::{CameraId, ListId};
 use sekisho_logic::lawful::LegalBasis;
 use sekisho_logic::policy::ConfirmBy;
 pub use sekisho_logic::policy::{Mode, OnDrift, Purpose, SecondPolicy};
+use sekisho_vision::accelerator::{Device, Provider};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -109,7 +110,7 @@ impl LogLevel {
 }
 
 /// Which networks run, and in what.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ModelSettings {
     /// The contracts of all networks.
     pub manifest: PathBuf,
@@ -123,6 +124,46 @@ pub struct ModelSettings {
     pub embedder: String,
     /// The network whose agreement machine confirmation needs beside disjoint frames.
     pub second: SecondChoice,
+    /// The kind of processor wanted.
+    pub device: DeviceChoice,
+    /// Whose library is wanted.
+    pub provider: ProviderChoice,
+    /// Folder with a folder for each provider's libraries.
+    pub provider_dir: PathBuf,
+    /// Options of providers, as their makers name them.
+    pub provider_options: BTreeMap<Provider, BTreeMap<String, String>>,
+    /// How many times faster than the processor a provider must be to be used; 0: no matter.
+    pub provider_speedup_min: f64,
+    /// How long the trial of one network may take.
+    pub provider_trial: Duration,
+}
+
+impl ModelSettings {
+    /// The options of one provider.
+    #[must_use]
+    pub fn options_of(&self, provider: Provider) -> Option<&BTreeMap<String, String>> {
+        self.provider_options.get(&provider).filter(|options| !options.is_empty())
+    }
+}
+
+/// On what networks are wanted to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The best there is.
+    Auto,
+    /// This one, or the processor with a reason.
+    Named(Device),
+}
+
+/// By whose library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProviderChoice {
+    /// One that is installed.
+    Auto,
+    /// ONNX Runtime's own code for the processor.
+    Cpu,
+    /// This one, or the processor with a reason.
+    Named(Provider),
 }
 
 /// Which network is the second one.

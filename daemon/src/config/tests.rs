@@ -338,10 +338,13 @@ fn other_value(key: &KeyInfo) -> Option<String> {
     let default = key.default.as_deref()?;
     Some(match key.key {
         "state-dir" | "socket" | "credentials-dir" | "manifest" | "dir" | "onnxruntime" | "key-file" | "path"
-        | "audit-key-file" | "certificate" => "\"/other\"".to_owned(),
+        | "audit-key-file" | "certificate" | "provider-dir" => "\"/other\"".to_owned(),
         "key-url" => "\"https://keys.example/box\"".to_owned(),
         "view-groups" | "review-groups" | "admin-groups" => "[]".to_owned(),
         "dpo-groups" => "[\"dpo\"]".to_owned(),
+        "device" => "\"npu\"".to_owned(),
+        "provider" => "\"openvino\"".to_owned(),
+        "openvino-options" | "qnn-options" => "[\"a=1\"]".to_owned(),
         "vision-workers" => "7".to_owned(),
         "detector" | "embedder" | "second" | "key-credential" | "audit-key-credential" => "\"other\"".to_owned(),
         "candidate-looks-frames" | "confirm-looks-frames" => "[5]".to_owned(),

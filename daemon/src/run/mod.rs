@@ -32,6 +32,7 @@ use crate::cmd::Failure;
 use crate::config::{Settings, WrittenKeys};
 use crate::evidence::recorder;
 use crate::notify::{self, Pulse};
+use crate::providers::mark::WELL_AFTER;
 use crate::sink::outlet::CamerasUp;
 use crate::site;
 use crate::status::access::AccessRules;
@@ -233,6 +234,15 @@ impl Daemon {
         }
     }
 
+    /// Remembers what an accelerator did since the last look: that it failed, or that it has run well by now.
+    fn look_at_accelerator(&self) {
+        let (now, facts) = (self.clock.now(), &self.app.sources.facts);
+        facts.standings.note_falls(&self.settings.daemon.state_dir, now.wall);
+        if now.mono.since(facts.started.mono) >= WELL_AFTER {
+            facts.standings.well();
+        }
+    }
+
     /// A reason to end and be started again: a pipeline that hangs in its tear-down keeps a thread and its memory for
     /// ever, and `rtspsrc` is known for it. A few are bearable; from then on a new process is the only cure.
     fn hanging_teardowns(&self) -> Option<String> {
@@ -275,6 +285,7 @@ impl Daemon {
         }
         // After the last row: what was written until here is signed.
         books::Ledger::open(checkpoints::file(&self.settings)).sign(&self.store, self.clock.now());
+        self.app.sources.facts.standings.well();
         drop(self.app);
         let report = self.store.stop(STORE_PATIENCE);
         if report.events_unsaved > 0 {
@@ -333,6 +344,7 @@ async fn until_stopped(config: &Path, settings: Settings) -> Result<(), Failure>
             _ = term.recv() => break,
             _ = int.recv() => break,
             _ = look_around.tick() => {
+                tokio::task::block_in_place(|| daemon.look_at_accelerator());
                 hanging = daemon.hanging_teardowns();
                 if hanging.is_some() {
                     break;

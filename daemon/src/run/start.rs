@@ -64,7 +64,7 @@ pub(super) struct Proven {
 impl Proven {
     /// Opens and checks everything.
     pub(super) fn prove(settings: &Settings, written: &WrittenKeys, started: Now) -> Result<Self, Failure> {
-        let mut loaded = Loaded::open(settings)?;
+        let mut loaded = Loaded::open_for_daemon(settings, started.wall)?;
         let places = loaded.calibration_places()?;
         let calibration = places.choose()?;
         let eyes = (0..vision_workers(settings)).map(|_| loaded.eyes()).collect::<Result<Vec<_>, _>>()?;
@@ -84,7 +84,8 @@ impl Proven {
         let open = store.open_alerts().map_err(Failure::no)?;
         let suspended = store.suspensions().map_err(Failure::no)?;
         let paused = store.switch(PAUSE_MATCHING).map_err(Failure::no)?;
-        let facts = Facts { started, models: about, keys: keys_json(&store) };
+        let standings = Arc::new(loaded.into_standings());
+        let facts = Facts { started, models: about, standings, keys: keys_json(&store) };
         let clock_part = u32::try_from(started.wall.0.rem_euclid(0x0100_0000)).unwrap_or_default();
         Ok(Self {
             eyes,
@@ -136,7 +137,11 @@ fn begin_run(store: &mut Store, now: Now) -> Result<(), Failure> {
 fn note_start(store: &mut Store, written: &WrittenKeys, about: &Value, now: Now) -> Result<(), StoreError> {
     let detail = json!({ "sha256": written.sha256(), "keys": written.count() });
     store.audit(now.wall, "daemon", "config-loaded", None, detail)?;
-    let one = |name: &str| json!({ "id": about[name]["id"], "sha256": about[name]["digest"] });
+    let one = |name: &str| {
+        let its = &about[name];
+        json!({ "id": its["id"], "sha256": its["digest"], "provider": its["provider"], "device": its["device"],
+            "fallback": its["fallback"], "reason": its["reason"] })
+    };
     let detail = json!({ "detector": one("detector"), "embedder": one("embedder"), "second": one("second"),
         "preprocessing": about["preprocessing"], "runtime": about["runtime"] });
     store.audit(now.wall, "daemon", "models-loaded", None, detail)

@@ -1,6 +1,7 @@
 //! The Prometheus page. No person's name or reference is ever a label.
 
 use super::board::{CalibrationView, DecideView, DelaySummary, EvidenceView, SecondPeople, StageTime, VerdictCounts};
+use crate::providers::standing::{Shown, Why};
 use crate::sink::standing::{SinkState, SinkView};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::family::Family;
@@ -31,6 +32,8 @@ pub struct Reading {
     pub memory_bytes: u64,
     /// Whether matching is paused.
     pub paused: bool,
+    /// Whether the disk refuses writes.
+    pub storage_failed: bool,
     /// The calibration.
     pub calibration: CalibrationView,
     /// Sinks.
@@ -41,6 +44,8 @@ pub struct Reading {
     pub evidence: EvidenceView,
     /// Whom the second network knows.
     pub second_people: SecondPeople,
+    /// On what the networks run.
+    pub standings: Vec<Shown>,
 }
 
 type Labels = Vec<(&'static str, String)>;
@@ -73,11 +78,14 @@ pub fn render(reading: &Reading) -> String {
     sinks(&mut page, reading);
     evidence(&mut page, &reading.evidence);
     second(&mut page, reading);
+    providers(&mut page, &reading.standings);
     let whole = |page: &mut Page, name, help, value| {
         page.metric(name, help).get_or_create(&Vec::new()).set(value);
     };
     whole(&mut page, "alerts_open", "Alerts that are not final.", real(reading.decide.open.len() as u64));
     whole(&mut page, "matching_paused", "1 while matching is paused.", f64::from(u8::from(reading.paused)));
+    let failed = f64::from(u8::from(reading.storage_failed));
+    whole(&mut page, "storage_failed", "1 while the disk refuses writes and alerts wait in memory.", failed);
     whole(&mut page, "gallery_people", "Enrolled people in force.", real(reading.decide.gallery_people as u64));
     whole(&mut page, "tracks_live", "Tracks in flight.", real(reading.decide.tracks.len() as u64));
     whole(&mut page, "resident_memory_bytes", "Resident memory.", real(reading.memory_bytes));
@@ -128,6 +136,19 @@ fn evidence(page: &mut Page, view: &EvidenceView) {
     let dropped = page.metric("evidence_dropped_total", "Pictures of alerts that were not kept, by reason.");
     for (why, count) in &view.dropped_total {
         dropped.get_or_create(&vec![("reason", (*why).to_owned())]).set(real(*count));
+    }
+}
+
+fn providers(page: &mut Page, standings: &[Shown]) {
+    let (on, fallback) = (
+        page.metric("network_on", "1 for the provider and the device that each network runs on."),
+        page.metric("network_fallback", "1 while a network runs on the processor in place of what was asked for."),
+    );
+    for one in standings {
+        let role = ("role", one.role.to_owned());
+        let labels = vec![role.clone(), ("provider", one.provider.into()), ("device", one.device.into())];
+        on.get_or_create(&labels).set(1.0);
+        fallback.get_or_create(&vec![role]).set(f64::from(u8::from(one.why == Why::Fallback)));
     }
 }
 

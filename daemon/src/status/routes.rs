@@ -13,7 +13,7 @@ use crate::run::sinks::Roster;
 use crate::web::refusal::Refusal as PageRefusal;
 use crate::web::{Web, tickets};
 use axum::extract::{DefaultBodyLimit, Extension, Path, Query, Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -38,6 +38,9 @@ use tokio_stream::{Stream, StreamExt as _};
 
 /// Alerts in one answer at the most.
 const ALERTS_MAX: u32 = 1000;
+
+/// What the framework says of a request it refuses is a line; more of it is not passed on.
+const SAID_BYTES_MAX: usize = 4096;
 
 /// Everything a request can reach.
 #[derive(Clone)]
@@ -110,6 +113,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/matching/pause", post(matching::pause))
         .route("/v1/matching/resume", post(matching::resume))
         .layer(middleware::from_fn(permitted))
+        .layer(middleware::map_response(in_one_form))
         .layer(DefaultBodyLimit::max(64 * 1024))
         .with_state(app)
 }
@@ -130,6 +134,26 @@ async fn permitted(Extension(peer): Extension<Peer>, request: Request, next: Nex
     let (uid, what, keys) = (peer.uid, action.as_str(), keys.join(" or "));
     let said = format!("user {uid} may not do this; {what} is for the groups named in [daemon] {keys}");
     Refusal(StatusCode::FORBIDDEN, said).into_response()
+}
+
+/// What the framework refuses by itself (a wrong method, a body that is no JSON, a query it does not know) comes as plain
+/// text or as nothing; whoever asks is told it in the form of every other refusal.
+async fn in_one_form(mut answer: Response) -> Response {
+    let json = HeaderValue::from_static("application/json");
+    if !answer.status().is_client_error() || answer.headers().get(header::CONTENT_TYPE) == Some(&json) {
+        return answer;
+    }
+    let body = std::mem::take(answer.body_mut());
+    let text = axum::body::to_bytes(body, SAID_BYTES_MAX).await.unwrap_or_default();
+    let said = match String::from_utf8_lossy(&text).trim() {
+        "" => answer.status().canonical_reason().unwrap_or("refused").to_lowercase() + "; see sekisho(1), SOCKET",
+        said => said.to_owned(),
+    };
+    let (told, document) = Refusal(answer.status(), said).into_response().into_parts();
+    answer.headers_mut().remove(header::CONTENT_LENGTH);
+    answer.headers_mut().extend(told.headers);
+    *answer.body_mut() = document;
+    answer
 }
 
 async fn status(State(app): State<App>) -> Json<Value> {

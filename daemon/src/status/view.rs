@@ -4,6 +4,7 @@ use super::board::{Board, DecideView, EvidenceView, InForceView, SecondPeople, V
 use super::server::SocketCounts;
 use super::wire::SCHEMA_VERSION;
 use crate::evidence::retention::Held;
+use crate::providers::standing::Standings;
 use crate::run::pause::Pause;
 use crate::run::suspension;
 use crate::sink::standing::SinkView;
@@ -26,6 +27,8 @@ pub struct Facts {
     pub started: Now,
     /// Networks in use, as JSON: ids, digests, usage, runtime version, device.
     pub models: Value,
+    /// On what they run.
+    pub standings: Arc<Standings>,
     /// Where the keys come from and what that protects against, as JSON.
     pub keys: Value,
 }
@@ -81,7 +84,7 @@ impl Sources {
             "paused": self.paused(),
             "started": self.facts.started.wall.to_rfc3339(),
             "uptime-s": now.mono.since(self.facts.started.mono).as_secs(),
-            "models": self.facts.models,
+            "models": self.models(),
             "calibration": self.board.calibration().json,
             "thresholds": thresholds_json(&decide.in_force),
             "keys": self.facts.keys,
@@ -113,6 +116,13 @@ impl Sources {
             "review": self.review.json(),
             "pad": "none",
         })
+    }
+
+    /// The networks, with where they run now.
+    fn models(&self) -> Value {
+        let mut models = self.facts.models.clone();
+        self.facts.standings.add_to(&mut models);
+        models
     }
 
     fn state(&self, store: &StoreHealth) -> &'static str {
@@ -159,11 +169,13 @@ impl Sources {
             faces_dropped_total: self.board.faces_dropped_total(),
             memory_bytes: resident_bytes(),
             paused: self.pause.is_on(),
+            storage_failed: matches!((self.store)().state, StorageState::Failed { .. }),
             calibration: self.board.calibration(),
             sinks: (self.sinks)(),
             now: self.clock.now(),
             evidence: self.board.evidence(),
             second_people: self.board.second_people(),
+            standings: self.facts.standings.shown(),
         })
     }
 }

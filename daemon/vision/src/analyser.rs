@@ -163,14 +163,21 @@ impl Eyes {
         embedder: &Arc<Entry>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
-        Ok(Self {
-            detector: Detector::load(runtime, manifest, detector)?,
-            embedder: Embedder::load(runtime, manifest, embedder)?,
+        let networks = (Detector::load(runtime, manifest, detector)?, Embedder::load(runtime, manifest, embedder)?);
+        Ok(Self::with(networks, clock))
+    }
+
+    /// Eyes that see with networks already loaded.
+    #[must_use]
+    pub fn with((detector, embedder): (Detector, Embedder), clock: Arc<dyn Clock>) -> Self {
+        Self {
+            detector,
+            embedder,
             crops: CropSampler::default(),
             patches: RegionSampler::default(),
             clock,
             times: StageTimes::default(),
-        })
+        }
     }
 
     /// What the embeddings made here are bound to.

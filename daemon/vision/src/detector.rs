@@ -8,7 +8,7 @@ use crate::letterbox::Letterbox;
 use crate::manifest::{Decoder, Entry, Manifest, ManifestError};
 use crate::planes::region::RegionSampler;
 use crate::planes::{Pixels, px};
-use crate::session::{Answer, LoadError, RunError, Runtime, Session};
+use crate::session::{Answer, LoadError, Place, Run, RunError, Runtime, Session};
 use sekisho_logic::face::DetectedFace;
 use sekisho_logic::geometry::{Point, Rect};
 use std::sync::Arc;
@@ -93,6 +93,23 @@ impl Detector {
             Decoder::Yunet => {}
         }
         let session = Session::load(runtime, manifest, entry)?;
+        Ok(Self { session, sampler: RegionSampler::default(), tensor: Vec::new() })
+    }
+
+    /// As [`load`](Self::load), in the place given.
+    ///
+    /// # Errors
+    /// As `load`; what an accelerator refuses is refused here.
+    pub fn load_in(
+        place: &Place,
+        runtime: &'static Runtime,
+        manifest: &Manifest,
+        entry: &Arc<Entry>,
+    ) -> Result<Self, StartError> {
+        match entry.detector()? {
+            Decoder::Yunet => {}
+        }
+        let session = Session::load_in(place, runtime, manifest, entry, Run::Often)?;
         Ok(Self { session, sampler: RegionSampler::default(), tensor: Vec::new() })
     }
 

@@ -5,7 +5,7 @@ use crate::manifest::{EmbedderContract, Entry, Manifest};
 use crate::planes::RgbView;
 use crate::planes::aligned::Crop;
 use crate::planes::region::RegionSampler;
-use crate::session::{Run, RunError, Runtime, Session};
+use crate::session::{Place, Run, RunError, Runtime, Session};
 use sekisho_logic::embedding::{BadEmbedding, Embedding};
 use sekisho_logic::geometry::{CROP_PX, Rect};
 use std::sync::Arc;
@@ -63,6 +63,21 @@ impl Embedder {
         Ok(Self { session, contract, sampler: RegionSampler::default(), tensor: Vec::new() })
     }
 
+    /// As [`load`](Self::load), in the place given.
+    ///
+    /// # Errors
+    /// As `load`; what an accelerator refuses is refused here.
+    pub fn load_in(
+        place: &Place,
+        runtime: &'static Runtime,
+        manifest: &Manifest,
+        entry: &Arc<Entry>,
+    ) -> Result<Self, StartError> {
+        let contract = entry.embedder()?.clone();
+        let session = Session::load_in(place, runtime, manifest, entry, Run::Often)?;
+        Ok(Self { session, contract, sampler: RegionSampler::default(), tensor: Vec::new() })
+    }
+
     /// The network in use.
     #[must_use]
     pub const fn session(&self) -> &Session {
@@ -85,7 +100,7 @@ impl Embedder {
         let mut embeddings = Vec::with_capacity(crops.len());
         let mut rest = crops;
         while !rest.is_empty() {
-            let batch = batch_size(rest.len(), self.contract.batch_max);
+            let batch = batch_size(rest.len(), self.session.batch_max(self.contract.batch_max));
             let (now, later) = rest.split_at(batch);
             match self.run(now) {
                 Ok(list) => embeddings.extend(list),
@@ -116,7 +131,13 @@ impl Embedder {
         let size = self.contract.size;
         let answer = self.session.run([crops.len(), 3, height, width], &self.tensor)?;
         let values = answer.tensor(&self.contract.output, &[crops.len(), size])?;
-        Ok(values.chunks_exact(size).map(|vector| Embedding::try_new(vector).map_err(EmbedError::from)).collect())
+        let embeddings: Vec<_> =
+            values.chunks_exact(size).map(|vector| Embedding::try_new(vector).map_err(EmbedError::from)).collect();
+        drop(answer);
+        if embeddings.iter().all(Result::is_err) {
+            self.session.distrust();
+        }
+        Ok(embeddings)
     }
 }
 

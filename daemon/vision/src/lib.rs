@@ -4,10 +4,12 @@
 //! FrameView -> motion -> plan -> detector -> aligner -> quality -> FoundFace -> embedder -> Embedding
 //! ```
 
+pub mod accelerator;
 pub mod aligner;
 pub mod analyser;
 pub mod detector;
 pub mod embedder;
+pub mod engine;
 pub mod letterbox;
 pub mod manifest;
 pub mod model_file;
@@ -18,4 +20,5 @@ pub mod planes;
 pub mod quality;
 pub mod selftest;
 pub mod session;
+pub mod trial;
 pub mod verify;

@@ -203,6 +203,7 @@ impl Entry {
 pub struct Manifest {
     path: PathBuf,
     pairs: Option<PathBuf>,
+    golden_picture: Option<PathBuf>,
     dirs: Vec<PathBuf>,
     entries: BTreeMap<String, Arc<Entry>>,
 }
@@ -274,9 +275,9 @@ impl Manifest {
     pub fn parse(text: &str, path: &Path) -> Result<Self, ManifestError> {
         let invalid = |problems| ManifestError::Invalid { path: path.to_path_buf(), problems };
         let table = text.parse::<toml::Table>().map_err(|e| invalid(vec![e.to_string().trim_end().to_owned()]))?;
-        let read::Stated { entries, pairs } = read::entries(&table).map_err(invalid)?;
+        let read::Stated { entries, pairs, golden_picture } = read::entries(&table).map_err(invalid)?;
         let beside = path.parent().unwrap_or(Path::new("")).to_path_buf();
-        Ok(Self { path: path.to_path_buf(), pairs, dirs: vec![beside], entries })
+        Ok(Self { path: path.to_path_buf(), pairs, golden_picture, dirs: vec![beside], entries })
     }
 
     /// Also looks for files in `dir`, after the folders already known.
@@ -318,6 +319,12 @@ impl Manifest {
     #[must_use]
     pub fn pairs(&self) -> Option<PathBuf> {
         self.pairs.as_deref().map(|pairs| self.beside(pairs))
+    }
+
+    /// The picture that accelerators are tried with, if the manifest names one.
+    #[must_use]
+    pub fn golden_picture(&self) -> Option<PathBuf> {
+        self.golden_picture.as_deref().map(|picture| self.beside(picture))
     }
 
     /// A path the manifest states relative to itself: a golden answer or a calibration.

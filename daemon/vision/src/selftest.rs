@@ -45,9 +45,9 @@ pub(crate) fn run(session: &mut Session, golden: Option<&Path>) -> Result<(), St
     check(session, shape, golden.as_ref())?;
     let entry = session.entry().clone();
     if let Role::Embedder(contract) = &entry.role
-        && contract.batch_max > 1
+        && session.batch_max(contract.batch_max) > 1
     {
-        check(session, test_shape(session, contract.batch_max), None)?;
+        check(session, test_shape(session, session.batch_max(contract.batch_max)), None)?;
     }
     Ok(())
 }

@@ -1,14 +1,16 @@
-//! The only place that speaks to ONNX Runtime: one library a process, one session a network and worker.
+//! One library a process, one session a network and worker.
 //!
-//! A session exists only after its file's hash, its tensors' names and shapes and a test run agreed with the manifest.
+//! A session exists only after its file's hash, its tensors' names and shapes and a test run agreed with the manifest. One
+//! on an accelerator falls to the processor, for good and for every worker, when its runs fail again and again.
 
+use crate::accelerator::Accelerator;
+use crate::engine::onnxruntime;
+use crate::engine::{Engine, Outputs, Shapes, TensorInfo, Tensors};
 use crate::manifest::{Dim, Entry, Manifest};
 use crate::model_file::{FileError, ModelBytes};
 use crate::selftest;
-use ort::ep::CPU;
-use ort::session::builder::GraphOptimizationLevel;
-use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The loaded ONNX Runtime. There is one in a process and it stays until the process ends.
@@ -16,6 +18,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 pub struct Runtime {
     environment: ort::environment::Environment,
     dylib: PathBuf,
+    plugins: Mutex<Vec<PathBuf>>,
 }
 
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
@@ -86,13 +89,27 @@ impl Runtime {
             builder.with_name("sekisho").with_telemetry(false).build().map_err(|e| unusable(e.to_string()))?;
         // Below warnings it describes every node of every graph, several thousand lines a session.
         environment.set_log_level(ort::logging::LogLevel::Warning);
-        Ok(RUNTIME.get_or_init(|| Self { environment, dylib: path }))
+        Ok(RUNTIME.get_or_init(|| Self { environment, dylib: path, plugins: Mutex::default() }))
     }
 
     /// The file it was loaded from.
     #[must_use]
     pub fn dylib(&self) -> &Path {
         &self.dylib
+    }
+
+    pub(crate) const fn environment(&self) -> &ort::environment::Environment {
+        &self.environment
+    }
+
+    /// Registers a plugin under `name`, once a process.
+    pub(crate) fn register(&self, name: &str, library: &Path) -> ort::Result<()> {
+        let mut plugins = self.plugins.lock().unwrap_or_else(PoisonError::into_inner);
+        if !plugins.iter().any(|known| known == library) {
+            self.environment.register_ep_library(name, library)?;
+            plugins.push(library.to_path_buf());
+        }
+        Ok(())
     }
 
     /// What the library says about its build: version, commit, compiler flags.
@@ -184,23 +201,67 @@ pub enum Run {
     Seldom,
 }
 
+/// Where a network runs.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// On the processor.
+    Cpu,
+    /// On an accelerator, until it has failed too often. All workers' sessions of one network share what is said then.
+    On(Accelerator, Arc<Fallen>),
+}
+
+/// Why a network left its accelerator; empty while it has not.
+#[derive(Debug, Default)]
+pub struct Fallen(OnceLock<String>);
+
+impl Fallen {
+    /// The reason, a sentence.
+    #[must_use]
+    pub fn why(&self) -> Option<&str> {
+        self.0.get().map(String::as_str)
+    }
+
+    /// It leaves; every session that shares this goes on on the processor at its next run. The first reason stays.
+    pub fn fall(&self, why: String) {
+        self.0.get_or_init(|| why);
+    }
+}
+
+/// Runs that fail one after the other before a network leaves its accelerator. One alone may be a hiccup of a driver; a
+/// fifth of a second is how long five frames a second are then blind.
+const FAILURES_MAX: u32 = 3;
+
 /// One network, ready. It belongs to the thread that runs it; there is no lock in it.
 #[derive(Debug)]
 pub struct Session {
-    inner: ort::session::Session,
+    engine: Box<dyn Engine>,
     entry: Arc<Entry>,
     digest: String,
+    spare: Option<Spare>,
+}
+
+/// What a session on an accelerator needs to go on without it.
+#[derive(Debug)]
+struct Spare {
+    runtime: &'static Runtime,
+    path: PathBuf,
+    run: Run,
+    failures: u32,
+    /// Whether the last run gave something unusable, which only shows when it is read.
+    unusable: AtomicBool,
+    fallen: Arc<Fallen>,
 }
 
 /// What one run answered; borrows the session's memory.
 #[derive(Debug)]
 pub struct Answer<'s> {
-    outputs: ort::session::SessionOutputs<'s>,
+    outputs: Outputs<'s>,
     entry: &'s Entry,
+    unusable: Option<&'s AtomicBool>,
 }
 
 impl Session {
-    /// Reads, hashes, builds, checks and tries the network.
+    /// Reads, hashes, builds, checks and tries the network on the processor.
     ///
     /// # Errors
     /// [`LoadError`], naming network and file.
@@ -215,48 +276,58 @@ impl Session {
     pub fn load_for(runtime: &Runtime, manifest: &Manifest, entry: &Arc<Entry>, run: Run) -> Result<Self, LoadError> {
         let path = manifest.file_of(entry);
         let bytes = ModelBytes::read(entry, &path)?;
-        let mut session = Self::build(runtime, entry, &bytes, &path, run)?;
+        let engine = onnxruntime::on_cpu(runtime, bytes.as_slice(), run);
+        Self::proven(engine, manifest, entry, (&bytes, path), None)
+    }
+
+    /// As [`load_for`](Self::load_for), in the place given.
+    ///
+    /// # Errors
+    /// As `load`. What an accelerator refuses is refused here; nothing else is tried.
+    pub fn load_in(
+        place: &Place,
+        runtime: &'static Runtime,
+        manifest: &Manifest,
+        entry: &Arc<Entry>,
+        run: Run,
+    ) -> Result<Self, LoadError> {
+        let Place::On(accelerator, fallen) = place else { return Self::load_for(runtime, manifest, entry, run) };
+        let path = manifest.file_of(entry);
+        let bytes = ModelBytes::read(entry, &path)?;
+        let engine = onnxruntime::on(accelerator, runtime, entry, bytes.as_slice());
+        let spare = Spare {
+            runtime,
+            path: path.clone(),
+            run,
+            failures: 0,
+            unusable: AtomicBool::new(false),
+            fallen: Arc::clone(fallen),
+        };
+        Self::proven(engine, manifest, entry, (&bytes, path), Some(spare))
+    }
+
+    /// Holds what was built to its contract and tries it.
+    fn proven(
+        engine: Result<Box<dyn Engine>, String>,
+        manifest: &Manifest,
+        entry: &Arc<Entry>,
+        (bytes, path): (&ModelBytes, PathBuf),
+        spare: Option<Spare>,
+    ) -> Result<Self, LoadError> {
+        let id = || entry.id.clone();
+        let engine = engine.map_err(|detail| LoadError::Refused { id: id(), path: path.clone(), detail })?;
+        let problems = contract_problems(entry, &engine.tensors(), engine.shapes());
+        if !problems.is_empty() {
+            return Err(LoadError::Contract { id: id(), path, problems });
+        }
+        let mut session = Self { engine, entry: entry.clone(), digest: bytes.digest().to_owned(), spare };
         let golden = entry.golden.as_deref().map(|golden| manifest.beside(golden));
         selftest::run(&mut session, golden.as_deref()).map_err(|detail| LoadError::SelfTest {
-            id: entry.id.clone(),
+            id: id(),
             path,
             detail,
         })?;
         Ok(session)
-    }
-
-    /// As [`load`](Self::load) without the self-test.
-    pub(crate) fn build(
-        runtime: &Runtime,
-        entry: &Arc<Entry>,
-        bytes: &ModelBytes,
-        path: &Path,
-        run: Run,
-    ) -> Result<Self, LoadError> {
-        let make = || -> ort::Result<ort::session::Session> {
-            // One thread and no spinning: cameras are the parallelism, and a spinning pool would take the cores from
-            // the decoders. The memory pattern is off because a detector's input has several shapes, and the runtime
-            // would plan and keep memory for each.
-            ort::session::Session::builder(&runtime.environment)?
-                .with_optimization_level(GraphOptimizationLevel::All)?
-                .with_intra_threads(1)?
-                .with_inter_threads(1)?
-                .with_intra_op_spinning(false)?
-                .with_memory_pattern(false)?
-                .with_log_level(ort::logging::LogLevel::Warning)?
-                .with_execution_providers([CPU::default().with_arena_allocator(run == Run::Often).build()])?
-                .commit_from_memory(bytes.as_slice())
-        };
-        let inner = make().map_err(|error| LoadError::Refused {
-            id: entry.id.clone(),
-            path: path.to_path_buf(),
-            detail: one_line(&error.to_string()),
-        })?;
-        let problems = contract_problems(entry, inner.inputs(), inner.outputs());
-        if !problems.is_empty() {
-            return Err(LoadError::Contract { id: entry.id.clone(), path: path.to_path_buf(), problems });
-        }
-        Ok(Self { inner, entry: entry.clone(), digest: bytes.digest().to_owned() })
     }
 
     /// The contract it keeps.
@@ -271,17 +342,54 @@ impl Session {
         &self.digest
     }
 
+    /// Most images in one run, where the contract allows `most`.
+    #[must_use]
+    pub fn batch_max(&self, most: usize) -> usize {
+        match self.engine.shapes() {
+            Shapes::Free => most,
+            Shapes::Only(shapes) => shapes.iter().map(|shape| shape[0]).max().unwrap_or(1).min(most),
+        }
+    }
+
     /// Runs the network on one NCHW tensor.
     ///
     /// # Errors
-    /// [`RunError::Engine`] when the runtime fails or `values` does not fill `shape`.
+    /// [`RunError::Engine`] when the engine fails or `values` does not fill `shape`.
     pub fn run(&mut self, shape: [usize; 4], values: &[f32]) -> Result<Answer<'_>, RunError> {
-        let entry = &*self.entry;
-        let engine =
-            |error: ort::Error| RunError::Engine { id: entry.id.clone(), detail: one_line(&error.to_string()) };
-        let input = TensorRef::from_array_view((shape, values)).map_err(engine)?;
-        let outputs = self.inner.run(ort::inputs![entry.input.name.as_str() => input]).map_err(engine)?;
-        Ok(Answer { outputs, entry })
+        self.leave_what_failed();
+        let Self { engine, entry, spare, .. } = self;
+        let outputs = engine.run(&entry.input.name, shape, values);
+        let outputs = outputs.map_err(|detail| {
+            spare.iter().for_each(|spare| spare.unusable.store(true, Ordering::Relaxed));
+            RunError::Engine { id: entry.id.clone(), detail }
+        })?;
+        Ok(Answer { outputs, entry, unusable: spare.as_ref().map(|spare| &spare.unusable) })
+    }
+
+    /// What the last run answered was of no use although its numbers were in order: no vector of it was an embedding.
+    pub(crate) fn distrust(&self) {
+        self.spare.iter().for_each(|spare| spare.unusable.store(true, Ordering::Relaxed));
+    }
+
+    /// Counts what failed on an accelerator, and goes on on the processor when it was too much here or for another worker.
+    fn leave_what_failed(&mut self) {
+        let Some(spare) = &mut self.spare else { return };
+        spare.failures = if spare.unusable.swap(false, Ordering::Relaxed) { spare.failures + 1 } else { 0 };
+        if spare.failures >= FAILURES_MAX {
+            spare.fallen.fall(format!("{FAILURES_MAX} runs one after the other failed while the daemon ran"));
+        }
+        if spare.fallen.why().is_none() {
+            return;
+        }
+        let bytes = ModelBytes::read(&self.entry, &spare.path).map_err(|error| error.to_string());
+        match bytes.and_then(|bytes| onnxruntime::on_cpu(spare.runtime, bytes.as_slice(), spare.run)) {
+            Ok(engine) => {
+                self.engine = engine;
+                self.spare = None;
+            }
+            // The file is gone or there is no memory: the accelerator's errors go on and say that nothing is seen.
+            Err(error) => tracing::error!("model `{}`: it cannot go on on the processor: {error}", self.entry.id),
+        }
     }
 }
 
@@ -291,18 +399,17 @@ impl Answer<'_> {
     /// # Errors
     /// [`RunError::Shape`] for any other shape, [`RunError::Engine`] for an output that is not f32 or not there.
     pub fn tensor(&self, name: &str, expected: &[usize]) -> Result<&[f32], RunError> {
-        let engine = |detail: String| RunError::Engine { id: self.entry.id.clone(), detail };
-        let value = self.outputs.get(name).ok_or_else(|| engine(format!("there is no output `{name}`")))?;
-        let (shape, values) = value.try_extract_tensor::<f32>().map_err(|e| engine(one_line(&e.to_string())))?;
+        let engine = |detail: String| self.noted(RunError::Engine { id: self.entry.id.clone(), detail });
+        let (shape, values) = self.outputs.tensor(name).map_err(engine)?;
         let same = shape.len() == expected.len()
             && shape.iter().zip(expected).all(|(found, expected)| usize::try_from(*found) == Ok(*expected));
         if !same {
-            return Err(RunError::Shape {
+            return Err(self.noted(RunError::Shape {
                 id: self.entry.id.clone(),
                 output: name.to_owned(),
                 found: shape.to_vec(),
                 expected: format!("{expected:?}"),
-            });
+            }));
         }
         Ok(values)
     }
@@ -318,50 +425,51 @@ impl Answer<'_> {
             return Ok(values);
         }
         let at = values.iter().position(|v| !v.is_finite()).unwrap_or(0);
-        Err(RunError::NotFinite { id: self.entry.id.clone(), output: name.to_owned(), at })
+        Err(self.noted(RunError::NotFinite { id: self.entry.id.clone(), output: name.to_owned(), at }))
+    }
+
+    fn noted(&self, error: RunError) -> RunError {
+        self.unusable.iter().for_each(|unusable| unusable.store(true, Ordering::Relaxed));
+        error
     }
 }
 
-/// Runtime messages carry line breaks and source positions; the first line says what happened.
-fn one_line(message: &str) -> String {
-    let line = message.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason given").trim();
-    line.chars().take(400).collect()
-}
-
-fn contract_problems(entry: &Entry, inputs: &[Outlet], outputs: &[Outlet]) -> Vec<String> {
+/// What differs between a contract and what an engine says of its network.
+fn contract_problems(entry: &Entry, tensors: &Tensors, shapes: &Shapes) -> Vec<String> {
+    let Tensors { inputs, outputs } = tensors;
     let mut problems = Vec::new();
     let name = &entry.input.name;
-    match inputs.iter().find(|input| input.name() == name) {
-        Some(input) => problems.extend(shape_problem("input", name, &entry.input.shape, input.dtype())),
+    match inputs.iter().find(|input| input.name == *name) {
+        Some(input) => problems.extend(shape_problem("input", input, &entry.input.shape, shapes)),
         None => problems.push(format!("it has no input `{name}`, it has {}", names(inputs))),
     }
     if inputs.len() > 1 {
         problems.push(format!("it has {} inputs ({}), one is allowed", inputs.len(), names(inputs)));
     }
     for wanted in &entry.outputs {
-        match outputs.iter().find(|output| output.name() == wanted.name) {
-            Some(output) => problems.extend(shape_problem("output", &wanted.name, &wanted.shape, output.dtype())),
+        match outputs.iter().find(|output| output.name == wanted.name) {
+            Some(output) => problems.extend(shape_problem("output", output, &wanted.shape, shapes)),
             None => problems.push(format!("it has no output `{}`, it has {}", wanted.name, names(outputs))),
         }
     }
     problems
 }
 
-fn names(outlets: &[Outlet]) -> String {
-    let shown: Vec<_> = outlets.iter().take(8).map(|outlet| format!("`{}`", outlet.name())).collect();
-    let more = if outlets.len() > shown.len() { ", ..." } else { "" };
+fn names(tensors: &[TensorInfo]) -> String {
+    let shown: Vec<_> = tensors.iter().take(8).map(|tensor| format!("`{}`", tensor.name)).collect();
+    let more = if tensors.len() > shown.len() { ", ..." } else { "" };
     format!("{}{more}", shown.join(", "))
 }
 
-/// A fixed size must be the same in the file; a free one must be free there too, else only one size would run.
-fn shape_problem(what: &str, name: &str, declared: &[Dim], found: &ValueType) -> Option<String> {
-    let ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } = found else {
-        return Some(format!("{what} `{name}` is not a tensor of f32"));
-    };
+/// A fixed size must be the same in the file; a free one must be free there too, else only one size would run, unless the
+/// engine was made for certain sizes.
+fn shape_problem(what: &str, tensor: &TensorInfo, declared: &[Dim], shapes: &Shapes) -> Option<String> {
+    let name = &tensor.name;
+    let Some(shape) = &tensor.shape else { return Some(format!("{what} `{name}` is not a tensor of f32")) };
     let agrees = shape.len() == declared.len()
         && shape.iter().zip(declared).all(|(found, declared)| match declared {
             Dim::Fixed(size) => usize::try_from(*found) == Ok(*size),
-            Dim::Free(_) => *found == -1,
+            Dim::Free(_) => *found == -1 || matches!(shapes, Shapes::Only(_)),
         });
     if agrees {
         return None;

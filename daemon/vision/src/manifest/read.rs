@@ -117,10 +117,11 @@ impl<'a> Section<'a> {
     }
 }
 
-/// What a manifest states: its entries, and where its file of pairs is.
+/// What a manifest states: its entries, and where its file of pairs and its golden picture are.
 pub(super) struct Stated {
     pub(super) entries: BTreeMap<String, Arc<Entry>>,
     pub(super) pairs: Option<PathBuf>,
+    pub(super) golden_picture: Option<PathBuf>,
 }
 
 /// The whole of a manifest.
@@ -128,6 +129,7 @@ pub(super) fn entries(table: &Table) -> Result<Stated, Vec<String>> {
     let mut root = Section::new("", table);
     root.whole("manifest-version", 1, 1);
     let pairs = root.optional("pairs").and_then(|value| root.relative_path("pairs", value));
+    let golden_picture = root.optional("golden-picture").and_then(|value| root.relative_path("golden-picture", value));
     let models = root.required("models");
     let mut entries = BTreeMap::new();
     let mut problems = Vec::new();
@@ -151,7 +153,7 @@ pub(super) fn entries(table: &Table) -> Result<Stated, Vec<String>> {
     }
     let mut all = root.finish();
     all.extend(problems);
-    if all.is_empty() { Ok(Stated { entries, pairs }) } else { Err(all) }
+    if all.is_empty() { Ok(Stated { entries, pairs, golden_picture }) } else { Err(all) }
 }
 
 fn entry(id: &str, table: &Table) -> Result<Entry, Vec<String>> {
