@@ -37,6 +37,11 @@ soak: setup ## 200 camera reconnects and 200 kills of the store, figures printed
 	SEKISHO_RECONNECTS=200 cargo test --locked -p sekisho-tests --test camera_reconnects -- --nocapture
 	SEKISHO_KILLS=200 cargo test --locked -p sekisho-tests --test store_kill -- --nocapture
 
+ARCH ?=
+.PHONY: deb
+deb: setup ## Debian packages for amd64 and arm64 in target/deb (ARCH=amd64 for one of them), checked by lintian
+	deploy/package/build $(if $(ARCH),--arch $(ARCH))
+
 test-scripts: ## the set-up's and the calibration's own unit tests
 	$(python) -m unittest discover -s deploy -p 'test_*.py'
 	$(python) -m unittest discover -s models/calibrate
