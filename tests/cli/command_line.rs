@@ -133,22 +133,24 @@ fn a_network_that_is_not_what_the_manifest_says_is_refused_by_name() {
     assert!(site.done(&["models", "verify"]).contains("valid"));
     let models = site.path("models");
     std::fs::create_dir(&models).expect("a fresh folder");
-    for name in [
-        "face_detection_yunet_2023mar.onnx",
-        "face_recognition_sface_2021dec.onnx",
-        "face_recognition_sface_2021dec_int8bq.onnx",
-    ] {
+    // Without SFace in full precision, as the package installs them.
+    for name in ["face_detection_yunet_2023mar.onnx", "face_recognition_sface_2021dec_int8bq.onnx"] {
         std::fs::copy(fetched.join("models").join(name), models.join(name)).expect("a copy");
     }
-    let detector = models.join("face_detection_yunet_2023mar.onnx");
-    let mut bytes = std::fs::read(&detector).expect("a network");
-    bytes[100_000] ^= 1;
-    std::fs::write(&detector, bytes).expect("writable");
     let config = std::fs::read_to_string(site.path("sekisho.toml")).expect("a configuration");
     let there = format!("{:?}", fetched.join("models").display().to_string());
     let here = format!("{:?}", models.display().to_string());
     std::fs::write(site.path("sekisho.toml"), config.replace(&format!("dir = {there}"), &format!("dir = {here}")))
         .expect("writable");
+    assert!(site.done(&["models", "verify"]).contains("absent, not asked for"), "the configuration does not name it");
+    let second = models.join("face_recognition_sface_2021dec_int8bq.onnx");
+    std::fs::rename(&second, models.join("aside")).expect("a rename");
+    refused(&site, &["models", "verify"], 1, &["face_recognition_sface_2021dec_int8bq.onnx"]);
+    std::fs::rename(models.join("aside"), &second).expect("a rename");
+    let detector = models.join("face_detection_yunet_2023mar.onnx");
+    let mut bytes = std::fs::read(&detector).expect("a network");
+    bytes[100_000] ^= 1;
+    std::fs::write(&detector, bytes).expect("writable");
     refused(&site, &["models", "verify"], 1, &["face_detection_yunet_2023mar.onnx"]);
     refused(&site, &["run"], 2, &["face_detection_yunet_2023mar.onnx"]);
 }

@@ -163,6 +163,73 @@ fn a_reload_adds_a_camera_without_touching_the_others() {
     assert!(daemon.stop(5).success());
 }
 
+/// What a camera says of itself.
+fn camera_of(daemon: &Daemon, name: &str) -> serde_json::Value {
+    let cameras = daemon.get("/v1/cameras");
+    let found = cameras["cameras"].as_array().into_iter().flatten().find(|each| each["name"] == name);
+    found.cloned().unwrap_or_default()
+}
+
+#[test]
+fn a_reload_changes_thresholds_lists_and_cameras_and_the_untouched_stream_goes_on() {
+    if fetched().is_none() {
+        return;
+    }
+    let feed = Feed::pattern(Coding::H264, (320, 240));
+    let streams = ["gate", "yard", "road", "attic"].map(|name| (name, feed.clone()));
+    let server = RtspServer::start("127.0.0.1", 0, Some(&login()), &streams).expect("a server");
+    let mut site = Site::new();
+    site.credential("cams", &format!("viewer:{CANARY}\n"));
+    let camera = |name: &str, stream: &str, lists: &str| {
+        format!("[cameras.{name}]\nsource = {:?}\ncredential = \"cams\"\nlists = {lists}\n", server.url(stream))
+    };
+    site.configure(&camera("gate", "gate", "[\"staff\"]"));
+    let target = |per_mille: &str| format!("[decide]\ntarget-fpir-per-mille = {per_mille}\n");
+    site.write_config(&(target("1.0") + &camera("yard", "yard", "[\"staff\"]")));
+    let mut daemon = site.start();
+    daemon.wait_ready();
+    for name in ["gate", "yard"] {
+        daemon.wait_until("both streaming", 30, |daemon| state_of(daemon, name) == "streaming");
+    }
+    let frames = |daemon: &Daemon| camera_of(daemon, "gate")["frames-decoded-total"].as_u64().expect("a count");
+    let (frames_before, in_force) = (frames(&daemon), daemon.get("/v1/status")["thresholds"].clone());
+    let of_list = |thresholds: &serde_json::Value, name: &str| {
+        thresholds.as_array().into_iter().flatten().find(|list| list["list"] == name).cloned()
+    };
+    let rate =
+        |thresholds: &serde_json::Value| of_list(thresholds, "staff").expect("a list")["target-fpir-per-mille"].clone();
+    assert_eq!(rate(&in_force), 1.0);
+    assert!(of_list(&in_force, "guests").is_none());
+
+    // ExecReload= of the unit is this signal.
+    let changed = [
+        target("0.5"),
+        "[lists.guests]\npurpose = \"watch\"\nconfirm = \"human\"\n".into(),
+        camera("yard", "attic", "[\"staff\", \"guests\"]"),
+        camera("road", "road", "[\"guests\"]"),
+    ];
+    site.write_config(&changed.concat());
+    daemon.signal("HUP");
+    daemon.wait_until("the added camera streaming", 30, |daemon| state_of(daemon, "road") == "streaming");
+    daemon.wait_until("the changed camera on its new stream", 30, |daemon| {
+        server.faults("attic").played_total() == 1 && state_of(daemon, "yard") == "streaming"
+    });
+    daemon.wait_until("the new thresholds and lists", 10, |daemon| {
+        let in_force = daemon.get("/v1/status")["thresholds"].clone();
+        rate(&in_force) == 0.5 && of_list(&in_force, "guests").is_some()
+    });
+    daemon.wait_until("more frames of the untouched camera", 10, |daemon| frames(daemon) > frames_before);
+    assert_eq!(camera_of(&daemon, "gate")["reconnects-total"], serde_json::json!({}), "its stream was dropped");
+    let played = ["gate", "yard", "road", "attic"].map(|name| server.faults(name).played_total());
+    assert_eq!(played, [1, 1, 1, 1], "somebody connected to a camera again that had not changed");
+    assert!(
+        !daemon.log().contains("takes effect at the next restart"),
+        "something waits for a restart:\n{}",
+        daemon.log()
+    );
+    assert!(daemon.stop(5).success());
+}
+
 #[test]
 fn an_enrolment_and_a_removal_reach_the_running_daemon_by_themselves() {
     let Some(fetched) = fetched() else { return };

@@ -15,7 +15,20 @@ impl DemoCamera {
     ///
     /// # Errors
     /// What it printed instead of being ready.
-    pub fn start(binary: &str, port: u16, clip: &Path, (user, password): (&str, &str)) -> Result<Self, String> {
+    pub fn start(binary: &str, port: u16, clip: &Path, login: (&str, &str)) -> Result<Self, String> {
+        Self::start_named(binary, port, ("gate", clip), login)
+    }
+
+    /// The same with a stream of another name.
+    ///
+    /// # Errors
+    /// What it printed instead of being ready.
+    pub fn start_named(
+        binary: &str,
+        port: u16,
+        (name, clip): (&str, &Path),
+        (user, password): (&str, &str),
+    ) -> Result<Self, String> {
         let folder = clip.parent().ok_or("the clip has no folder")?;
         let password_file = folder.join("password");
         let write = || std::fs::File::create(&password_file)?.write_all(password.as_bytes());
@@ -24,7 +37,7 @@ impl DemoCamera {
             .args(["--port", &port.to_string(), "--user", user, "--password-file"])
             .arg(&password_file)
             .arg("--stream")
-            .arg(format!("gate={}", clip.display()))
+            .arg(format!("{name}={}", clip.display()))
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| format!("{binary}: {error}"))?;

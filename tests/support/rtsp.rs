@@ -36,6 +36,7 @@ pub struct Faults {
     smuggled: Mutex<Option<Arc<Vec<Vec<u8>>>>>,
     smuggled_total: AtomicU64,
     medias: Mutex<Vec<glib::WeakRef<server::RTSPMedia>>>,
+    played_total: AtomicU64,
 }
 
 impl Faults {
@@ -61,6 +62,11 @@ impl Faults {
         *lock(&self.smuggled) = Some(Arc::new(packets));
     }
 
+    /// How often somebody has begun to watch: a client that stays connected counts once.
+    pub fn played_total(&self) -> u64 {
+        self.played_total.load(Ordering::Acquire)
+    }
+
     /// Changes the size of a generated picture in mid-stream.
     pub fn resize(&self, (width, height): (i32, i32)) {
         for media in lock(&self.medias).iter().filter_map(glib::WeakRef::upgrade) {
@@ -78,6 +84,7 @@ impl Faults {
         medias.retain(|known| known.upgrade().is_some());
         medias.push(media.downgrade());
         drop(medias);
+        self.played_total.fetch_add(1, Ordering::AcqRel);
         let payloader = media.element().downcast::<gst::Bin>().ok().and_then(|bin| bin.by_name("pay0"));
         let Some(pad) = payloader.and_then(|payloader| payloader.static_pad("src")) else { return };
         let smuggled = lock(&self.smuggled).clone();

@@ -98,6 +98,7 @@ pub struct Site {
     /// The folder.
     pub dir: tempfile::TempDir,
     body: String,
+    models: String,
     review: String,
 }
 
@@ -117,7 +118,7 @@ impl Site {
         let dir = tempfile::Builder::new().prefix("sekisho-").tempdir().expect("a temporary folder");
         std::fs::create_dir(dir.path().join("credentials")).expect("a fresh folder");
         // Sites run side by side on one machine, where the page's usual port is one.
-        let site = Self { dir, body: String::new(), review: "enabled = false\n".into() };
+        let site = Self { dir, body: String::new(), models: String::new(), review: "enabled = false\n".into() };
         site.write_config("");
         site
     }
@@ -132,6 +133,13 @@ impl Site {
     pub fn configure(&mut self, toml: &str) -> &mut Self {
         self.body.push_str(toml);
         self.body.push('\n');
+        self.write_config("");
+        self
+    }
+
+    /// Adds to `[models]`.
+    pub fn models(&mut self, toml: &str) -> &mut Self {
+        self.models = toml.to_owned();
         self.write_config("");
         self
     }
@@ -152,13 +160,14 @@ impl Site {
         let quoted = |path: PathBuf| format!("{:?}", path.display().to_string());
         let text = format!(
             "[daemon]\nstate-dir = {}\nsocket = {}\ncredentials-dir = {}\nvision-workers = 1\n\
-             [models]\nmanifest = {}\ndir = {}\nonnxruntime = {}\n[review]\n{}\n{}\n{more}\n",
+             [models]\nmanifest = {}\ndir = {}\nonnxruntime = {}\n{}\n[review]\n{}\n{}\n{more}\n",
             quoted(self.path("state")),
             quoted(self.path("sekisho.sock")),
             quoted(self.path("credentials")),
             quoted(root().join("models/manifest.toml").canonicalize().expect("the manifest")),
             quoted(fetched.join("models")),
             quoted(fetched.join("onnxruntime/libonnxruntime.so.1.26.0")),
+            self.models,
             self.review,
             self.body,
         );
