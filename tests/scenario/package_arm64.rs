@@ -54,6 +54,11 @@ fn unpacked() -> Option<Foreign> {
         eprintln!("SKIPPED: cross-building for arm64 is set up for x86-64 only");
         return None;
     }
+    let library = Command::new("rustup").args(["target", "add", "aarch64-unknown-linux-gnu"]).output();
+    if !library.as_ref().is_ok_and(|output| output.status.success()) {
+        eprintln!("SKIPPED: Rust's library for 64-bit ARM is not here and could not be fetched: {library:?}");
+        return None;
+    }
     let dir = tempfile::tempdir().expect("a temporary folder");
     let out = dir.path().display().to_string();
     let _contents = script("build", &["--profile", "dev", "--arch", "arm64", "--version", "0.1.0", "--out", &out]);
