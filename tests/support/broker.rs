@@ -100,11 +100,11 @@ impl Broker {
         self.config.with_extension("log")
     }
 
-    /// Listens to every topic, and returns once the broker has taken the subscription: what is published from now on is
-    /// heard.
+    /// Listens to every topic, and returns once everything the broker holds has been heard: it hands that over before
+    /// what is published after the subscription, and a message of ours has come back.
     ///
     /// # Panics
-    /// When the broker does not take it within ten seconds.
+    /// When the broker does not take the subscription within ten seconds, or the message does not come back in ten.
     #[must_use]
     pub fn listen(&self) -> Listener {
         let taken = || self.log().matches("Sending SUBACK").count();
@@ -113,6 +113,8 @@ impl Broker {
             Listener::start(self.client("mosquitto_sub").args(["-t", "#", "--retain-as-published", "-F", "%j"]));
         for _ in 0..200 {
             if taken() > before {
+                self.publish(&["-t", "listener/caught-up", "-m", ""]);
+                listener.wait_until("our own message", 10, |listener| listener.last("listener/caught-up").is_some());
                 return listener;
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -125,7 +127,11 @@ impl Broker {
     /// # Panics
     /// When the broker does not take it.
     pub fn retain(&self, topic: &str, payload: &str) {
-        let said = self.client("mosquitto_pub").args(["-q", "1", "-r", "-t", topic, "-m", payload]).status();
+        self.publish(&["-r", "-t", topic, "-m", payload]);
+    }
+
+    fn publish(&self, what: &[&str]) {
+        let said = self.client("mosquitto_pub").args(["-q", "1"]).args(what).status();
         assert!(said.expect("mosquitto_pub").success());
     }
 
