@@ -4,8 +4,8 @@ use crate::clock::ThreadCpuClock;
 use crate::cmd::Failure;
 use crate::config::Settings;
 use crate::networks::{Networks, network};
-use crate::providers::settle;
 use crate::providers::standing::Standings;
+use crate::providers::{ask_for_time, settle};
 use crate::second::{OpenSecond, SecondEyes};
 use crate::site::{self, CalibrationPlaces, ChosenCalibration};
 use sekisho_logic::calibration::Calibration;
@@ -19,6 +19,7 @@ use sekisho_vision::session::{Place, Run, Runtime};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Runtime, manifest and the networks in use.
 pub struct Loaded {
@@ -29,6 +30,8 @@ pub struct Loaded {
     standings: Standings,
     state_dir: PathBuf,
     opened: WallMs,
+    /// How long one load on an accelerator may take.
+    patience: Duration,
 }
 
 impl Loaded {
@@ -43,13 +46,14 @@ impl Loaded {
         Self::with(settings, networks, runtime, standings, WallMs(0))
     }
 
-    /// As [`open`](Self::open), on the accelerator that the settings ask for where it passes its trial.
+    /// As [`open`](Self::open), on the accelerator that the settings ask for where it passes its trial, which `stop` breaks
+    /// off. The state directory must be this process' own.
     ///
     /// # Errors
     /// As `open`: whatever an accelerator does is no error.
-    pub fn open_for_daemon(settings: &Settings, now: WallMs) -> Result<Self, Failure> {
+    pub fn open_for_daemon(settings: &Settings, now: WallMs, stop: &dyn Fn() -> bool) -> Result<Self, Failure> {
         let networks = Networks::choose(settings)?;
-        let mut standings = settle(settings, &networks, now);
+        let mut standings = settle(settings, &networks, now, stop);
         let stock = &settings.models.onnxruntime;
         let runtime = match Runtime::load(&standings.runtime(stock)) {
             Err(error) if standings.any_on_accelerator() => {
@@ -71,8 +75,8 @@ impl Loaded {
         opened: WallMs,
     ) -> Result<Self, Failure> {
         let (first, own_calibration) = (networks.first()?, site::site_calibration(settings));
-        let state_dir = settings.daemon.state_dir.clone();
-        Ok(Self { runtime, networks, first, own_calibration, standings, state_dir, opened })
+        let (state_dir, patience) = (settings.daemon.state_dir.clone(), settings.models.provider_trial);
+        Ok(Self { runtime, networks, first, own_calibration, standings, state_dir, opened, patience })
     }
 
     /// One set of sessions, for the thread that will own them. Hashes, contracts and a self-test are checked here. What an
@@ -82,12 +86,12 @@ impl Loaded {
     /// [`Failure::Wrong`] naming the file that is not what the manifest says.
     pub fn eyes(&mut self) -> Result<OpenEyes, Failure> {
         let Networks { manifest, detector, embedder, .. } = &self.networks;
-        let (runtime, remembered) = (self.runtime, (self.state_dir.as_path(), self.opened));
+        let (runtime, remembered) = (self.runtime, (self.state_dir.as_path(), self.opened, self.patience));
         let detector = in_place(&mut self.standings, "detector", remembered, |place| {
             Detector::load_in(place, runtime, manifest, detector)
         })?;
         let embedder = in_place(&mut self.standings, "embedder", remembered, |place| {
-            Embedder::load_in(place, runtime, manifest, embedder)
+            Embedder::load_in(place, runtime, manifest, embedder, Run::Often)
         })?;
         Ok(OpenEyes(Eyes::with((detector, embedder), Arc::new(ThreadCpuClock))))
     }
@@ -105,7 +109,7 @@ impl Loaded {
     pub fn second(&self) -> Result<Option<OpenSecond>, Failure> {
         let Some(entry) = &self.networks.second else { return Ok(None) };
         let Some(calibration) = self.networks.second_calibration()? else { return Ok(None) };
-        let embedder = Embedder::load_for(self.runtime, &self.networks.manifest, entry, Run::Seldom);
+        let embedder = Embedder::load_in(&Place::Cpu, self.runtime, &self.networks.manifest, entry, Run::Seldom);
         let embedder = embedder.map_err(Failure::wrong)?;
         let (eyes, network) = (SecondEyes::new(embedder), network(entry)?);
         Ok(Some(OpenSecond { eyes, network, calibration: Arc::new(calibration) }))
@@ -179,18 +183,23 @@ impl Loaded {
     }
 }
 
-/// Loads a network where it stands; what refuses it there is remembered, and it is loaded on the processor.
+/// Loads a network where it stands; what refuses it there and not on the processor is remembered, and it runs on the processor.
 fn in_place<T>(
     standings: &mut Standings,
     role: &str,
-    (state_dir, now): (&Path, WallMs),
+    (state_dir, now, patience): (&Path, WallMs, Duration),
     load: impl Fn(&Place) -> Result<T, StartError>,
 ) -> Result<T, Failure> {
     let place = standings.place(role);
+    if matches!(place, Place::On(..)) {
+        // It compiles once more for each worker.
+        ask_for_time(patience);
+    }
     match load(&place) {
         Err(error) if matches!(place, Place::On(..)) => {
+            let on_processor = load(&Place::Cpu).map_err(Failure::wrong)?;
             standings.refuse(role, &error.to_string(), state_dir, now);
-            load(&Place::Cpu).map_err(Failure::wrong)
+            Ok(on_processor)
         }
         other => other.map_err(Failure::wrong),
     }

@@ -91,7 +91,7 @@ batch-max = 4
     (dir, manifest)
 }
 
-fn load(runtime: &Runtime, manifest: &Manifest) -> Result<Embedder, StartError> {
+fn load(runtime: &'static Runtime, manifest: &Manifest) -> Result<Embedder, StartError> {
     Embedder::load(runtime, manifest, manifest.entry("tiny").expect("there"))
 }
 

@@ -1,17 +1,21 @@
-//! A provider that lies, crashes, hangs, or does so only later: a real daemon starts, watches on the processor and says why.
+//! A provider that lies, crashes, hangs, or does so only later, and a daemon that is stopped or killed while it tries one: a
+//! real daemon starts, watches on the processor and says why.
 //! The provider is real OpenVINO behind a shim that misbehaves on demand.
 
 use sekisho_tests::shim::{Shim, provider};
 use sekisho_tests::site::{Daemon, Site, fetched, shared};
 use serde_json::{Value, json};
+use std::process::Command;
 
 /// A site whose provider does as it is told, at whatever pace.
 fn site(models: &str) -> Option<(Site, Shim)> {
     fetched()?;
     let mut site = Site::new();
-    let shim = Shim::install(&mut site, &format!("provider-speedup-min = 0.0\n{models}"))?;
+    let shim = Shim::install(&mut site, &format!("{ANY_PACE}{models}"))?;
     Some((site, shim))
 }
+
+const ANY_PACE: &str = "provider-speedup-min = 0.0\n";
 
 fn started(site: &Site) -> Daemon {
     let mut daemon = site.start();
@@ -42,6 +46,54 @@ fn falls_back(site: &Site, daemon: &Daemon, word: &str, said: &str) {
     let (_, metrics) = daemon.request("GET", "/metrics", "").expect("metrics");
     assert!(metrics.contains("sekisho_network_fallback{role=\"detector\"} 1.0"), "{metrics}");
     assert!(daemon.log().contains("runs on the processor"), "{}", daemon.log());
+    let told = &audited(site, "models-loaded")["embedder"];
+    assert_eq!((&told["provider"], &told["fallback"]), (&json!("cpu"), &json!(word)), "{told}");
+}
+
+/// The detail of the last row of an action in the audit trail.
+fn audited(site: &Site, action: &str) -> Value {
+    let rows = site.done(&["audit", "show", "--action", action, "--limit", "1", "--json"]);
+    let rows: Value = serde_json::from_str(&rows).expect("JSON");
+    rows["rows"][0]["detail"].clone()
+}
+
+/// Both networks run on the provider.
+fn on_openvino(daemon: &Daemon) {
+    let models = networks(daemon);
+    for role in ["detector", "embedder"] {
+        assert_eq!(models[role]["provider"], "openvino", "{models}\n{}", daemon.log());
+        assert!(models[role]["trial"]["agreement"].is_object(), "{models}");
+    }
+    assert_eq!(models["second"]["provider"], "cpu", "{models}");
+}
+
+/// Starts a daemon that its provider takes with it.
+fn goes_down(site: &Site) {
+    let mut daemon = site.start();
+    let mut status = None;
+    for _ in 0..1200 {
+        status = daemon.child.try_wait().expect("own child");
+        if status.is_some() {
+            break;
+        }
+        std::thread::park_timeout(std::time::Duration::from_millis(50));
+    }
+    assert!(status.is_some_and(|status| !status.success()), "it goes down with its provider:\n{}", daemon.log());
+}
+
+/// Starts a daemon whose provider hangs in its `nth` trial of the site; the process of the trial.
+fn in_trial(site: &Site, nth: usize) -> (Daemon, String) {
+    let mut daemon = site.start();
+    let place = format!("/proc/{0}/task/{0}/children", daemon.pid());
+    let child = || std::fs::read_to_string(&place).unwrap_or_default().trim().to_owned();
+    daemon.wait_until("a trial", 60, |daemon| trials(daemon) == nth && !child().is_empty());
+    let child = child();
+    (daemon, child)
+}
+
+fn kill(signal: &str, processes: &[&str]) {
+    let sent = Command::new("kill").arg(format!("-{signal}")).args(processes).status();
+    assert!(sent.expect("kill(1)").success());
 }
 
 #[test]
@@ -60,22 +112,38 @@ fn a_liar_is_found_out_remembered_and_asked_again_only_when_its_library_changed(
     assert!(daemon.stop(15).success());
     shim.change();
     let daemon = started(&site);
-    let models = networks(&daemon);
     assert_eq!(trials(&daemon), 4, "a changed library is tried again");
-    for role in ["detector", "embedder"] {
-        assert_eq!(models[role]["provider"], "openvino", "{models}");
-        assert!(models[role]["trial"]["agreement"].is_object(), "{models}");
-    }
-    assert_eq!(models["second"]["provider"], "cpu", "{models}");
+    on_openvino(&daemon);
+    assert!(daemon.stop(15).success());
+    let mut daemon = site.start();
+    daemon.wait_told("EXTEND_TIMEOUT_USEC=180000000", 3000);
+    daemon.wait_told("READY=1", 3000);
+    assert_eq!(trials(&daemon), 4, "the service manager is asked for time for a load too");
     assert!(daemon.stop(15).success());
 }
 
 #[test]
-fn who_crashes_or_hangs_at_load_does_so_in_a_child_and_the_daemon_watches_on() {
-    for (behaviour, word, said) in
-        [("crash-at-load", "crashed", "signal 6"), ("hang-at-load", "hung", "did not end within 3 s")]
-    {
-        let Some((site, shim)) = site("provider-trial-s = 3\n") else { return };
+fn who_mixes_the_faces_of_a_batch_is_found_out() {
+    let Some((site, shim)) = site("") else { return };
+    shim.behave("mix-rows");
+    let daemon = started(&site);
+    let models = networks(&daemon);
+    assert_eq!(models["detector"]["provider"], "openvino", "a detector looks at one picture at a time: {models}");
+    assert_eq!(
+        (&models["embedder"]["provider"], &models["embedder"]["fallback"]),
+        (&json!("cpu"), &json!("disagrees"))
+    );
+    assert!(daemon.stop(15).success());
+}
+
+#[test]
+fn who_crashes_or_hangs_does_so_in_a_child_and_the_daemon_watches_on() {
+    for (behaviour, word, said) in [
+        ("crash-at-load", "crashed", "signal 6"),
+        ("hang-at-load", "hung", "did not end within 3 s"),
+        ("hang", "hung", "did not end within 3 s"),
+    ] {
+        let Some((mut site, shim)) = site("provider-trial-s = 3\n") else { return };
         shim.behave(behaviour);
         let daemon = started(&site);
         falls_back(&site, &daemon, word, said);
@@ -84,6 +152,15 @@ fn who_crashes_or_hangs_at_load_does_so_in_a_child_and_the_daemon_watches_on() {
         falls_back(&site, &daemon, word, said);
         assert_eq!(trials(&daemon), 2, "{behaviour}: the verdict is remembered");
         assert!(daemon.stop(15).success());
+        shim.behave("");
+        Shim::configure(&mut site, ANY_PACE);
+        let daemon = started(&site);
+        // More time than it had asks anew who hung, and nobody else.
+        match word {
+            "hung" => on_openvino(&daemon),
+            _ => falls_back(&site, &daemon, word, said),
+        }
+        assert!(daemon.stop(15).success());
     }
 }
 
@@ -91,26 +168,101 @@ fn who_crashes_or_hangs_at_load_does_so_in_a_child_and_the_daemon_watches_on() {
 fn who_takes_the_daemon_with_it_three_times_is_left_out_and_the_restarts_end() {
     let Some((site, shim)) = site("") else { return };
     let daemon = started(&site);
-    assert_eq!(networks(&daemon)["embedder"]["provider"], "openvino", "{}", daemon.log());
+    on_openvino(&daemon);
     assert!(daemon.stop(15).success());
     shim.behave("crash");
-    for _ in 0..3 {
-        let mut daemon = site.start();
-        let mut status = None;
-        for _ in 0..1200 {
-            status = daemon.child.try_wait().expect("own child");
-            if status.is_some() {
-                break;
-            }
-            std::thread::park_timeout(std::time::Duration::from_millis(50));
-        }
-        assert!(status.is_some_and(|status| !status.success()), "it goes down with its provider:\n{}", daemon.log());
+    (0..3).for_each(|_| goes_down(&site));
+    let daemon = started(&site);
+    falls_back(&site, &daemon, "unstable", "out of order 3 times");
+    assert!(daemon.stop(15).success());
+    shim.behave("");
+    let daemon = started(&site);
+    falls_back(&site, &daemon, "unstable", "out of order 3 times");
+    assert!(daemon.stop(15).success());
+    let bench: Value = serde_json::from_str(&site.done(&["models", "bench", "--json"])).expect("JSON");
+    for row in bench["networks"].as_array().expect("a list") {
+        let processor = row["provider"] == "cpu";
+        assert_eq!(row["chosen"], processor, "it agrees now, and the daemon remembers: {row}");
+        assert_eq!(row["remembered"].as_str().is_some_and(|said| said.contains("unstable")), !processor, "{row}");
+    }
+}
+
+#[test]
+fn another_library_is_not_blamed_for_what_the_one_before_did() {
+    let Some((site, shim)) = site("") else { return };
+    assert!(started(&site).stop(15).success());
+    shim.behave("crash");
+    (0..3).for_each(|_| goes_down(&site));
+    shim.behave("");
+    shim.change();
+    let daemon = started(&site);
+    on_openvino(&daemon);
+    assert!(daemon.stop(15).success());
+}
+
+#[test]
+fn a_stop_in_the_middle_of_a_trial_is_obeyed_at_once_and_is_no_verdict() {
+    let Some((site, shim)) = site("") else { return };
+    shim.behave("hang-at-load");
+    let (daemon, _) = in_trial(&site, 1);
+    assert!(daemon.stop(15).success(), "a stop of the daemon alone");
+    let (daemon, child) = in_trial(&site, 2);
+    kill("TERM", &[&child, &daemon.pid().to_string()]);
+    assert!(daemon.stop(15).success(), "a stop of both, as service managers do it");
+    let (mut daemon, child) = in_trial(&site, 3);
+    kill("TERM", &[&child]);
+    daemon.wait_ready();
+    falls_back(&site, &daemon, "postponed", "signal 15");
+    assert_eq!(trials(&daemon), 3, "the second network is not tried then");
+    assert!(daemon.stop(15).success());
+    shim.behave("");
+    let daemon = started(&site);
+    assert_eq!(trials(&daemon), 5, "nothing was remembered");
+    on_openvino(&daemon);
+    assert!(daemon.stop(15).success());
+}
+
+#[test]
+fn who_has_the_daemon_killed_in_three_trials_is_tried_no_more() {
+    let Some((site, shim)) = site("") else { return };
+    shim.behave("hang-at-load");
+    for nth in 1..=3 {
+        let (mut daemon, _) = in_trial(&site, nth);
+        kill("KILL", &[&daemon.pid().to_string()]);
+        let _reaped = daemon.child.wait();
     }
     let daemon = started(&site);
     falls_back(&site, &daemon, "unstable", "out of order 3 times");
+    assert_eq!(trials(&daemon), 3);
     assert!(daemon.stop(15).success());
+}
+
+#[test]
+fn what_is_remembered_and_damaged_is_asked_again_and_without_a_mark_nothing_is_used() {
+    let Some((site, shim)) = site("") else { return };
+    std::fs::create_dir(site.path("state")).expect("a fresh folder");
+    std::fs::write(site.path("state/providers.json"), "{\"verdicts\": [{").expect("written");
+    // Half lines that a library prints glue themselves to nothing.
+    shim.behave("mutter");
     let daemon = started(&site);
-    falls_back(&site, &daemon, "unstable", "out of order 3 times");
+    on_openvino(&daemon);
+    assert!(daemon.log().contains("accelerators are tried again"), "{}", daemon.log());
+    // Another daemon on the same folder is turned away before it touches the mark.
+    let mark = || std::fs::read_to_string(site.path("state/provider.running")).expect("the mark of the one that runs");
+    let before = mark();
+    let said = site.cli(&["run"]);
+    assert!(String::from_utf8_lossy(&said.stderr).contains("another sekisho is running here"), "{said:?}");
+    assert_eq!((before.starts_with("1 "), mark()), (true, before));
+    assert!(daemon.stop(15).success());
+    shim.behave("");
+    std::fs::create_dir(site.path("state/provider.running")).expect("in the mark's place");
+    let daemon = started(&site);
+    falls_back(&site, &daemon, "postponed", "would not be noticed");
+    assert!(daemon.stop(15).success());
+    std::fs::remove_dir(site.path("state/provider.running")).expect("removed");
+    let daemon = started(&site);
+    on_openvino(&daemon);
+    assert_eq!(trials(&daemon), 2, "each network once");
     assert!(daemon.stop(15).success());
 }
 
@@ -134,6 +286,10 @@ fn a_device_that_goes_away_while_the_daemon_runs_is_left_for_the_processor() {
     let before = embedded(&daemon);
     daemon.wait_until("pictures looked at on the processor", 60, |daemon| embedded(daemon) > before + 3.0);
     daemon.wait_until("the fall written down", 30, |daemon| daemon.log().contains("runs on the processor from now on"));
+    daemon.wait_until("the fall in the audit trail", 30, |_| {
+        let left = audited(&site, "accelerator-left");
+        left["reason"].as_str().is_some_and(|why| why.contains("unstable: 3 runs one after the other failed"))
+    });
     assert!(daemon.stop(15).success());
     shim.behave("");
     let daemon = started(&site);

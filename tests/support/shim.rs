@@ -37,9 +37,14 @@ impl Shim {
         std::fs::write(folder.join("libonnxruntime_providers_openvino.so"), "see the shim").expect("written");
         let shim = Self { folder, behaviour };
         shim.build(&real)?;
+        Self::configure(site, models);
+        Some(shim)
+    }
+
+    /// What else `[models]` says of a site that has it.
+    pub fn configure(site: &mut Site, models: &str) {
         let place = site.path("providers").display().to_string();
         site.models(&format!("provider-dir = {place:?}\nprovider = \"openvino\"\ndevice = \"cpu\"\n{models}\n"));
-        Some(shim)
     }
 
     fn build(&self, real: &Path) -> Option<()> {

@@ -5,7 +5,8 @@ use super::{Failure, JsonFlag};
 use crate::clock::SystemClock;
 use crate::config::Settings;
 use crate::networks::Networks;
-use crate::providers::verdict::{Outcome, forget};
+use crate::providers::trial::NoTrial;
+use crate::providers::verdict::{Outcome, Verdicts, forget};
 use crate::providers::{self, Wish};
 use clap::Args;
 use sekisho_vision::accelerator::Accelerator;
@@ -37,6 +38,8 @@ struct Row {
     /// `processor`, `agrees`, or the word against it.
     verdict: &'static str,
     reason: String,
+    /// What the daemon goes by instead, where it remembers something else than was found now.
+    remembered: Option<String>,
     chosen: bool,
 }
 
@@ -56,12 +59,14 @@ pub(super) fn run(config: &Path, args: &BenchArgs) -> Result<(), Failure> {
         Wish::Accelerator(accelerator) => Some(accelerator),
         Wish::Processor | Wish::Absent(_) => None,
     };
-    let mut rows = Vec::new();
+    let (mut rows, verdicts) = (Vec::new(), Verdicts::read(&settings.daemon.state_dir));
     for (role, entry) in networks.placed() {
         let mut of_it = vec![processor(&settings, &networks, role, entry)?];
         for accelerator in providers::all(&settings) {
-            let outcome = providers::try_out(&settings, &networks, entry, &accelerator);
-            of_it.push(row(&settings, (role, entry), &accelerator, wished.as_ref(), &outcome));
+            let found = providers::try_out(&settings, &networks, entry, &accelerator, &|| false);
+            let known = providers::remembered(&settings, &networks, &verdicts, entry, &accelerator);
+            let known = known.as_ref().map(|(_, outcome)| outcome);
+            of_it.push(row(&settings, (role, entry), (&accelerator, wished.as_ref()), &found, known));
         }
         let taken = of_it.iter().any(|row| row.chosen);
         of_it[0].chosen = !taken;
@@ -86,6 +91,7 @@ fn processor(settings: &Settings, networks: &Networks, role: &'static str, entry
         findings: None,
         verdict: "processor",
         reason: "what the others are measured against".to_owned(),
+        remembered: None,
         chosen: false,
     })
 }
@@ -93,14 +99,25 @@ fn processor(settings: &Settings, networks: &Networks, role: &'static str, entry
 fn row(
     settings: &Settings,
     (role, entry): (&'static str, &Entry),
-    accelerator: &Accelerator,
-    wished: Option<&Accelerator>,
-    outcome: &Outcome,
+    (accelerator, wished): (&Accelerator, Option<&Accelerator>),
+    found: &Result<Outcome, NoTrial>,
+    known: Option<&Outcome>,
 ) -> Row {
-    let findings = if let Outcome::Ran(found) = outcome { Some(*found) } else { None };
-    let against = outcome.against(settings.models.provider_speedup_min);
-    let chosen = against.is_none() && wished == Some(accelerator);
-    let (verdict, reason) = against.unwrap_or(("agrees", "it may be used".to_owned()));
+    let findings = if let Ok(Outcome::Ran(found)) = found { Some(*found) } else { None };
+    let against = |outcome: &Outcome| outcome.against(settings.models.provider_speedup_min);
+    let now = match found {
+        Ok(outcome) => against(outcome),
+        Err(none) => Some(("postponed", none.to_string())),
+    };
+    let then = known.map(against);
+    // What the daemon remembers it goes by.
+    let chosen = wished == Some(accelerator) && then.as_ref().unwrap_or(&now).is_none();
+    let word = |against: &Option<(&'static str, String)>| against.as_ref().map_or("agrees", |(word, _)| *word);
+    let remembered = then.filter(|then| word(then) != word(&now)).map(|then| {
+        let why = then.as_ref().map_or(String::new(), |(_, why)| format!(": {why}"));
+        format!("the daemon goes by what it remembers, {}{why}; --forget has it tried anew", word(&then))
+    });
+    let (verdict, reason) = now.unwrap_or(("agrees", "it may be used".to_owned()));
     Row {
         role,
         network: entry.id.clone(),
@@ -110,6 +127,7 @@ fn row(
         findings,
         verdict,
         reason,
+        remembered,
         chosen,
     }
 }
@@ -138,6 +156,11 @@ fn print(rows: &[Row], flag: JsonFlag) {
     for row in rows.iter().filter(|row| !["processor", "agrees"].contains(&row.verdict)) {
         line(&format!("{} on {} by {}: {}: {}", row.network, row.device, row.provider, row.verdict, row.reason));
     }
+    for row in rows {
+        if let Some(said) = &row.remembered {
+            line(&format!("{} on {} by {}: {said}", row.network, row.device, row.provider));
+        }
+    }
 }
 
 fn document_of(row: &Row) -> Value {
@@ -146,6 +169,6 @@ fn document_of(row: &Row) -> Value {
         "median-ms": row.latency.map(|latency| latency.median_ms), "p95-ms": row.latency.map(|latency| latency.p95_ms),
         "runs": row.latency.map(|latency| latency.runs), "times-cpu": row.findings.map(|found| found.speedup()),
         "agreement": row.findings.map(|found| found.agreement), "verdict": row.verdict, "reason": row.reason,
-        "chosen": row.chosen,
+        "remembered": row.remembered, "chosen": row.chosen,
     })
 }

@@ -4,8 +4,9 @@
 //! settings + what is installed + devices -> one accelerator at most
 //!   none asked for                            -> processor, without a word
 //!   asked for and not there                   -> processor, and the reason
-//!   one, for each network: verdict remembered -> as it says
-//!                          never tried        -> trial in a child, remembered
+//!   one, for each network: verdict remembered     -> as it says
+//!                          three bad ends in a row -> processor, remembered
+//!                          never tried            -> trial in a child, remembered unless it was broken off
 //! ```
 //!
 //! One accelerator is tried and nothing after it: what an operator sees in the status is what was asked for, or a reason.
@@ -23,7 +24,6 @@ use crate::config::Settings;
 use crate::config::settings::{DeviceChoice, ProviderChoice};
 use crate::networks::Networks;
 use crate::notify;
-use crate::site;
 use mark::{ENDS_MAX, Mark};
 use sd_notify::NotifyState;
 use sekisho_logic::time::WallMs;
@@ -33,6 +33,8 @@ use sekisho_vision::session::Place;
 use standing::{Standing, Standings};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
+use trial::NoTrial;
 use verdict::{Key, Outcome, Verdicts};
 
 /// What the settings come to on this machine.
@@ -142,7 +144,7 @@ fn by_name(settings: &Settings, provider: Provider, device: DeviceChoice) -> Wis
 }
 
 /// What a verdict on `entry` depends on.
-fn key(settings: &Settings, accelerator: &Accelerator, entry: &Entry) -> Key {
+fn key(settings: &Settings, networks: &Networks, accelerator: &Accelerator, entry: &Entry) -> Key {
     Key {
         network: entry.id.clone(),
         digest: entry.sha256.clone(),
@@ -150,14 +152,24 @@ fn key(settings: &Settings, accelerator: &Accelerator, entry: &Entry) -> Key {
         device: accelerator.device.as_str().to_owned(),
         library: devices::library(accelerator, &settings.models.onnxruntime),
         driver: devices::driver(accelerator),
+        confined: devices::confined(accelerator),
+        measure: devices::measure(&networks.manifest, &settings.models.manifest, &networks.detector, entry),
         options: accelerator.options.clone(),
         program: env!("CARGO_PKG_VERSION").to_owned(),
     }
 }
 
-/// Tries a network in a child process.
-#[must_use]
-pub fn try_out(settings: &Settings, networks: &Networks, entry: &Entry, accelerator: &Accelerator) -> Outcome {
+/// Tries a network in a child process, until `stop` says that there is no time for it any more.
+///
+/// # Errors
+/// [`NoTrial`] when nothing is learnt of the accelerator.
+pub fn try_out(
+    settings: &Settings,
+    networks: &Networks,
+    entry: &Entry,
+    accelerator: &Accelerator,
+    stop: &dyn Fn() -> bool,
+) -> Result<Outcome, NoTrial> {
     let models = &settings.models;
     let question = trial::Question {
         manifest: models.manifest.clone(),
@@ -170,61 +182,115 @@ pub fn try_out(settings: &Settings, networks: &Networks, entry: &Entry, accelera
         folder: accelerator.folder.clone(),
         options: accelerator.options.clone(),
     };
-    trial::ask(&question, models.provider_trial)
+    trial::ask(&question, models.provider_trial, stop)
 }
 
-/// Where each network of the daemon runs, found out if it is not known yet.
+/// Where each network of the daemon runs, found out if it is not known yet. `stop` says that the daemon is to end: what is not
+/// tried by then is not tried. The state directory must be this process' own.
 #[must_use]
-pub fn settle(settings: &Settings, networks: &Networks, now: WallMs) -> Standings {
+pub fn settle(settings: &Settings, networks: &Networks, now: WallMs, stop: &dyn Fn() -> bool) -> Standings {
+    let state_dir = &settings.daemon.state_dir;
+    let processor = |absent: Option<&str>| {
+        mark::reset(state_dir);
+        Standings::on_processor(networks, absent)
+    };
     let accelerator = match wish(settings) {
-        Wish::Processor => return Standings::on_processor(networks, None),
+        Wish::Processor => return processor(None),
         Wish::Absent(why) => {
             tracing::warn!("{why}; everything runs on the processor");
-            return Standings::on_processor(networks, Some(&why));
+            return processor(Some(&why));
         }
         Wish::Accelerator(accelerator) => accelerator,
     };
-    let state_dir = &settings.daemon.state_dir;
-    // At the very first start nobody has made it yet; a failure is said where the verdict cannot be written.
-    let _said_later = site::make_private(state_dir);
+    let keys: Vec<_> = networks.placed().map(|(_, entry)| key(settings, networks, &accelerator, entry)).collect();
+    let (least, limit) = (settings.models.provider_speedup_min, settings.models.provider_trial);
     let mut verdicts = Verdicts::read(state_dir);
-    let ends = mark::unclean_ends(state_dir);
-    let mut judged = Vec::new();
-    for (role, entry) in networks.placed() {
-        let key = key(settings, &accelerator, entry);
-        let known = verdicts.on(&key).map(|verdict| verdict.outcome.clone());
-        let outcome = known.unwrap_or_else(|| {
-            let found = tried_aloud(settings, networks, entry, &accelerator);
-            verdicts.remember(key.clone(), found.clone(), now);
-            found
-        });
-        let outcome = if ends >= ENDS_MAX && outcome.against(settings.models.provider_speedup_min).is_none() {
-            let why = format!("the daemon ended out of order {ends} times in a row while it ran there");
-            let unstable = Outcome::Unstable(why);
-            verdicts.remember(key.clone(), unstable.clone(), now);
-            unstable
-        } else {
-            outcome
+    let known = |key| Some(verdicts.on(key)?.outcome.clone()).filter(|outcome| outcome.holds_for(limit));
+    let known: Vec<_> = keys.iter().map(known).collect();
+    let fails = |outcome: &Outcome| outcome.against(least).is_some();
+    let (of, open) = (mark::of(keys.iter()), known.iter().any(|known| !known.as_ref().is_some_and(fails)));
+    // Whatever ends this process or the machine from here on is counted: in a trial, in a load or in a run.
+    let mark = match open.then(|| Mark::set(state_dir, &of)).transpose() {
+        Ok(mark) => mark,
+        Err(error) => return unwatched(networks, &accelerator, &error),
+    };
+    let ends = mark.as_ref().map_or(0, Mark::ends_before);
+    let (mut judged, mut broken_off) = (Vec::new(), None::<NoTrial>);
+    for ((role, entry), (key, known)) in networks.placed().zip(keys.into_iter().zip(known)) {
+        let outcome = match (known, &broken_off) {
+            (Some(outcome), _) if fails(&outcome) => Ok(outcome),
+            _ if ends >= ENDS_MAX => Ok(Outcome::Unstable(format!(
+                "the daemon ended out of order {ends} times in a row while it tried it or ran there"
+            ))),
+            (Some(outcome), _) => Ok(outcome),
+            (None, Some(why)) => Err(why.clone()),
+            (None, None) => tried_aloud(settings, networks, entry, &accelerator, stop),
         };
-        judged.push(Standing::judged(role, entry, &accelerator, key, outcome, settings.models.provider_speedup_min));
-    }
-    if ends >= ENDS_MAX {
-        mark::reset(state_dir);
+        judged.push(match outcome {
+            Ok(outcome) => {
+                if verdicts.on(&key).is_none_or(|verdict| verdict.outcome != outcome) {
+                    verdicts.remember(key.clone(), outcome.clone(), now);
+                }
+                Standing::judged(role, entry, &accelerator, key, outcome, least)
+            }
+            Err(why) => {
+                let postponed = Standing::postponed(role, entry, &accelerator, &why.to_string());
+                broken_off = broken_off.or(Some(why).filter(|why| matches!(why, NoTrial::Stopped(_))));
+                postponed
+            }
+        });
     }
     let standings = Standings::new(judged, networks);
     standings.say();
-    let mark = standings.any_on_accelerator().then(|| Mark::set(state_dir));
+    let mark = mark.filter(|_| standings.any_on_accelerator());
+    if mark.is_none() {
+        mark::reset(state_dir);
+    }
     standings.marked(mark)
 }
 
-fn tried_aloud(settings: &Settings, networks: &Networks, entry: &Entry, accelerator: &Accelerator) -> Outcome {
+/// Everything on the processor because no mark can be set.
+fn unwatched(networks: &Networks, accelerator: &Accelerator, error: &std::io::Error) -> Standings {
+    let why = format!("a crash of it would not be noticed: {error}");
+    let all = networks.placed().map(|(role, entry)| Standing::postponed(role, entry, accelerator, &why));
+    let standings = Standings::new(all.collect(), networks);
+    standings.say();
+    standings
+}
+
+fn tried_aloud(
+    settings: &Settings,
+    networks: &Networks,
+    entry: &Entry,
+    accelerator: &Accelerator,
+    stop: &dyn Fn() -> bool,
+) -> Result<Outcome, NoTrial> {
     let limit = settings.models.provider_trial;
     let (provider, device) = (accelerator.provider.as_str(), accelerator.device.as_str());
     tracing::info!("{}: tried on {device} by {provider}, for {} s at the most", entry.id, limit.as_secs());
-    // The service manager waits for a start as long as it is told; compilers of neural processors take a minute.
+    ask_for_time(limit);
+    try_out(settings, networks, entry, accelerator, stop)
+}
+
+/// Has the service manager wait for another trial or load, and what else there is to do at a start. Compilers of neural
+/// processors take a minute for a network.
+pub fn ask_for_time(limit: Duration) {
     let more = u32::try_from(limit.as_micros()).unwrap_or(u32::MAX).saturating_add(60_000_000);
     notify::tell(&[NotifyState::ExtendTimeoutUsec(more)]);
-    try_out(settings, networks, entry, accelerator)
+}
+
+/// What the daemon remembers of a network on an accelerator, as far as it still holds.
+#[must_use]
+pub fn remembered(
+    settings: &Settings,
+    networks: &Networks,
+    verdicts: &Verdicts,
+    entry: &Entry,
+    accelerator: &Accelerator,
+) -> Option<(Key, Outcome)> {
+    let key = key(settings, networks, accelerator, entry);
+    let outcome = verdicts.on_any(&key)?.outcome.clone();
+    outcome.holds_for(settings.models.provider_trial).then_some((key, outcome))
 }
 
 /// How each network stands by what is remembered, without trying anything: what `sekisho doctor` shows. Networks whose
@@ -236,17 +302,12 @@ pub fn standing(settings: &Settings, networks: &Networks) -> Standings {
         Wish::Absent(why) => return Standings::on_processor(networks, Some(&why)),
         Wish::Accelerator(accelerator) => accelerator,
     };
-    let verdicts = Verdicts::read(&settings.daemon.state_dir);
-    let judged = networks.placed().map(|(role, entry)| {
-        let key = key(settings, &accelerator, entry);
-        match verdicts.on(&key) {
-            Some(verdict) => {
-                let (outcome, least) = (verdict.outcome.clone(), settings.models.provider_speedup_min);
-                Standing::judged(role, entry, &accelerator, key, outcome, least)
-            }
+    let (least, verdicts) = (settings.models.provider_speedup_min, Verdicts::read(&settings.daemon.state_dir));
+    let judged =
+        networks.placed().map(|(role, entry)| match remembered(settings, networks, &verdicts, entry, &accelerator) {
+            Some((key, outcome)) => Standing::judged(role, entry, &accelerator, key, outcome, least),
             None => Standing::untried(role, entry, &accelerator),
-        }
-    });
+        });
     Standings::new(judged.collect(), networks)
 }
 

@@ -38,7 +38,8 @@ pub struct Standing {
     /// Where it runs unless it fell meanwhile.
     place: Place,
     why: Why,
-    /// One word for a fallback: `disagrees`, `slower`, `refused`, `crashed`, `hung`, `unstable`, `absent`.
+    /// One word for a fallback: `disagrees`, `slower`, `refused`, `crashed`, `hung`, `unstable`, `postponed`,
+    /// `absent`.
     verdict: Option<&'static str>,
     reason: String,
     findings: Option<Findings>,
@@ -100,6 +101,18 @@ impl Standing {
             accelerator: Some(accelerator.clone()),
             why: Why::Untried,
             reason: format!("{on} was not tried with it yet; the daemon does at its next start"),
+            ..Self::plain(role, entry, None)
+        }
+    }
+
+    /// Neither tried nor used at this start, for a reason that is not the accelerator's.
+    pub(super) fn postponed(role: &'static str, entry: &Entry, accelerator: &Accelerator, why: &str) -> Self {
+        let on = format!("{} on {}", accelerator.provider.as_str(), accelerator.device.as_str());
+        Self {
+            accelerator: Some(accelerator.clone()),
+            why: Why::Fallback,
+            verdict: Some("postponed"),
+            reason: format!("{on} postponed: {why}; it is tried at the next start"),
             ..Self::plain(role, entry, None)
         }
     }
@@ -197,31 +210,36 @@ impl Standings {
         self.all.iter().map(Standing::shown).collect()
     }
 
-    /// The network of `role` was refused in the daemon itself: it stays on the processor, and that is remembered.
+    /// The network of `role` was refused in the daemon itself: it stays on the processor, and that is remembered. Where it was
+    /// not on an accelerator its older verdict stays.
     pub fn refuse(&mut self, role: &str, why: &str, state_dir: &Path, now: WallMs) {
         for one in self.all.iter_mut().filter(|one| one.role == role) {
-            let on = one.accelerator.as_ref().map_or("cpu", |on| on.provider.as_str());
-            let reason = format!("{on} refused: it passed its trial and not the daemon's own check: {why}");
+            let Place::On(accelerator, fallen) = &one.place else { continue };
+            let reason = format!(
+                "{} refused: it passed its trial and not the daemon's own check: {why}",
+                accelerator.provider.as_str()
+            );
             tracing::warn!("{} ({role}): {reason}; it runs on the processor", one.network);
             if let Some(key) = &one.key {
                 Verdicts::read(state_dir).remember(key.clone(), Outcome::Refused(why.to_owned()), now);
             }
-            if let Place::On(_, fallen) = &one.place {
-                fallen.fall(reason.clone());
-            }
+            fallen.fall(reason.clone());
             (one.place, one.why, one.verdict, one.reason) = (Place::Cpu, Why::Fallback, Some("refused"), reason);
         }
     }
 
-    /// Writes down what fell since the last call, so that the next start does not try it again.
-    pub fn note_falls(&self, state_dir: &Path, now: WallMs) {
+    /// Writes down what fell since the last call, so that the next start does not try it again; gives it for the books.
+    pub fn note_falls(&self, state_dir: &Path, now: WallMs) -> Vec<Shown> {
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fell = Vec::new();
         for one in self.all.iter().filter(|one| !noted.contains(&one.role)).collect::<Vec<_>>() {
             let (Some(why), Some(key)) = (one.fell(), &one.key) else { continue };
             tracing::error!("{} ({}) runs on the processor from now on: {why}", one.network, one.role);
             Verdicts::read(state_dir).remember(key.clone(), Outcome::Unstable(why.to_owned()), now);
             noted.push(one.role);
+            fell.push(one.shown());
         }
+        fell
     }
 
     /// One line a network in the log, where there is anything to say.

@@ -1,17 +1,24 @@
 //! What is remembered of trials, so that each is made once: a file in the state directory.
 
 use sekisho_logic::time::WallMs;
+use sekisho_store::open_own;
 use sekisho_vision::trial::Findings;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The file's name.
 pub const FILE: &str = "providers.json";
 
 /// Verdicts kept, the newest. A box has two networks and one accelerator; the rest is the past.
 const VERDICTS_MAX: usize = 64;
+
+/// Bytes read of a file in the state directory, a hundred times what they hold.
+const BYTES_MAX: u64 = 1 << 20;
 
 /// Everything a verdict depends on. When any of it changes, the question is asked anew.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,8 +34,12 @@ pub struct Key {
     pub device: String,
     /// Digest over the libraries.
     pub library: String,
-    /// Driver and processor, and what the process may do with them.
+    /// Driver and processor.
     pub driver: String,
+    /// What the process may do with them; a command at a terminal may do something else than the service.
+    pub confined: String,
+    /// Digest over what it is measured with: the manifest, the golden picture and answer, what finds the faces.
+    pub measure: String,
     /// The provider's options.
     pub options: BTreeMap<String, String>,
     /// This program's version.
@@ -46,12 +57,24 @@ pub enum Outcome {
     /// The process died of it.
     Crashed(String),
     /// It did not end in time.
-    Hung(String),
+    #[serde(rename_all = "kebab-case")]
+    Hung {
+        /// Where it hung.
+        why: String,
+        /// The time it had.
+        limit_s: u64,
+    },
     /// The trial went well and then the daemon did not.
     Unstable(String),
 }
 
 impl Outcome {
+    /// Whether it still tells something when a trial may take `limit`: with more time one that hung may come to its end.
+    #[must_use]
+    pub const fn holds_for(&self, limit: Duration) -> bool {
+        !matches!(self, Self::Hung { limit_s, .. } if *limit_s < limit.as_secs())
+    }
+
     /// The word for people: `ran` is judged by [`against`](Self::against).
     #[must_use]
     pub fn against(&self, speedup_min: f64) -> Option<(&'static str, String)> {
@@ -70,7 +93,7 @@ impl Outcome {
             Self::Ran(_) => None,
             Self::Refused(why) => Some(("refused", why.clone())),
             Self::Crashed(why) => Some(("crashed", why.clone())),
-            Self::Hung(why) => Some(("hung", why.clone())),
+            Self::Hung { why, .. } => Some(("hung", why.clone())),
             Self::Unstable(why) => Some(("unstable", why.clone())),
         }
     }
@@ -101,12 +124,14 @@ impl Verdicts {
     #[must_use]
     pub fn read(state_dir: &Path) -> Self {
         let place = state_dir.join(FILE);
-        let known = match std::fs::read_to_string(&place) {
-            Ok(text) => serde_json::from_str(&text).unwrap_or_else(|error| {
-                tracing::warn!("{}: {error}; accelerators are tried again", place.display());
-                Self::default()
-            }),
-            Err(_) => Self::default(),
+        let forgotten = |error: &dyn std::fmt::Display| {
+            tracing::warn!("{}: {error}; accelerators are tried again", place.display());
+            Self::default()
+        };
+        let known = match read_bounded(&place) {
+            Ok(Some(text)) => serde_json::from_str(&text).unwrap_or_else(|error| forgotten(&error)),
+            Ok(None) => Self::default(),
+            Err(error) => forgotten(&error),
         };
         Self { place, ..known }
     }
@@ -115,6 +140,13 @@ impl Verdicts {
     #[must_use]
     pub fn on(&self, key: &Key) -> Option<&Verdict> {
         self.verdicts.iter().rev().find(|verdict| verdict.key == *key)
+    }
+
+    /// The same for a process that may be confined otherwise than the daemon, whose verdicts these are.
+    #[must_use]
+    pub fn on_any(&self, key: &Key) -> Option<&Verdict> {
+        let same = |old: &Key| Key { confined: key.confined.clone(), ..old.clone() } == *key;
+        self.on(key).or_else(|| self.verdicts.iter().rev().find(|verdict| same(&verdict.key)))
     }
 
     /// Takes a verdict in place of the older ones on the network with that provider and device, and writes the file.
@@ -147,13 +179,31 @@ pub fn forget(state_dir: &Path) -> std::io::Result<bool> {
     }
 }
 
-/// Writes a file so that a reader sees the old one or the new one, whatever happens meanwhile.
+/// What a plain file holds, a link not followed; `None` when there is none.
+pub(super) fn read_bounded(place: &Path) -> std::io::Result<Option<String>> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let file = match OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(place) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is not a plain file"));
+    }
+    let mut text = String::new();
+    file.take(BYTES_MAX).read_to_string(&mut text)?;
+    Ok(Some(text))
+}
+
+/// Writes a file so that a reader sees the old one or the new one, whatever happens meanwhile, and the new one once this has
+/// returned.
 pub(super) fn write_whole(place: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let fresh = place.with_extension("new");
-    let mut file = std::fs::File::create(&fresh)?;
+    let mut file = open_own(&fresh, OpenOptions::new().write(true).create(true).truncate(true))?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    std::fs::rename(&fresh, place)
+    std::fs::rename(&fresh, place)?;
+    place.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
 #[cfg(test)]
@@ -169,6 +219,8 @@ pub(super) mod tests {
             device: "cpu".into(),
             library: library.into(),
             driver: String::new(),
+            confined: String::new(),
+            measure: String::new(),
             options: BTreeMap::new(),
             program: "1".into(),
         }
@@ -193,10 +245,15 @@ pub(super) mod tests {
             Key { driver: "newer".into(), ..key("a") },
             Key { digest: "11".into(), ..key("a") },
             Key { program: "2".into(), ..key("a") },
+            Key { confined: "may not open it".into(), ..key("a") },
+            Key { measure: "another picture".into(), ..key("a") },
             Key { options: BTreeMap::from([("precision".into(), "FP16".into())]), ..key("a") },
         ] {
             assert!(again.on(&other).is_none(), "{other:?}");
         }
+        let terminal = Key { confined: "may open it".into(), ..key("a") };
+        assert_eq!(again.on_any(&terminal).map(|verdict| verdict.at_ms), Some(5), "the daemon's, shown at a terminal");
+        assert!(again.on_any(&Key { driver: "newer".into(), ..terminal }).is_none());
         std::fs::write(dir.path().join(FILE), "nonsense").expect("written");
         assert!(Verdicts::read(dir.path()).on(&key("a")).is_none());
         assert!(forget(dir.path()).expect("removed") && !forget(dir.path()).expect("gone already"));
@@ -210,6 +267,22 @@ pub(super) mod tests {
         assert_eq!(word(&ran(0.999, 10.0, 900.0), 0.0), None);
         assert_eq!(word(&ran(0.98, 10.0, 1.0), 0.0), Some("disagrees"));
         assert_eq!(word(&ran(f32::NAN, 10.0, 1.0), 0.0), Some("disagrees"));
-        assert_eq!(word(&Outcome::Hung(String::new()), 0.0), Some("hung"));
+        let hung = Outcome::Hung { why: String::new(), limit_s: 120 };
+        assert_eq!(word(&hung, 0.0), Some("hung"));
+        let holds = [60, 120, 121].map(|limit_s| hung.holds_for(Duration::from_secs(limit_s)));
+        assert_eq!(holds, [true, true, false], "more time than it had asks anew");
+        assert!(ran(0.98, 10.0, 1.0).holds_for(Duration::from_secs(1800)));
+    }
+
+    #[test]
+    fn nothing_but_a_plain_file_of_reasonable_size_is_read() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+        assert!(read_bounded(&file).expect("nothing there").is_none());
+        std::fs::write(&file, "x".repeat((1 << 20) + 7)).expect("written");
+        assert_eq!(read_bounded(&file).expect("readable").map(|text| text.len()), Some(1 << 20));
+        std::os::unix::fs::symlink(&file, &link).expect("a link");
+        assert!(read_bounded(&link).is_err(), "a link is not followed");
+        assert!(read_bounded(dir.path()).is_err(), "a folder is no file");
     }
 }

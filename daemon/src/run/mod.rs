@@ -96,7 +96,6 @@ pub struct Daemon {
     _lock: InstanceLock,
 }
 
-/// Groups from the settings.
 /// Committed events go to listeners and wake the sinks. Called on the store thread, so it must not wait.
 fn announce(alerts: broadcast::Sender<Arc<str>>, roster: Roster) -> impl FnMut(Vec<CommittedEvent>) + Send {
     move |committed| {
@@ -147,14 +146,15 @@ fn watcher(settings: &Settings, proven: &Proven) -> Watcher {
 }
 
 impl Daemon {
-    /// Starts everything but the cameras' first frames. Must be called inside a tokio runtime.
+    /// Starts everything but the cameras' first frames. Must be called inside a tokio runtime. `None` when `stop` said that it
+    /// is to end while the networks were tried and loaded.
     ///
     /// # Errors
     /// [`Failure::Wrong`] when the configuration or a file it names is wrong, [`Failure::No`] when the machine refuses.
-    pub fn start(config: &Path, settings: Settings) -> Result<Self, Failure> {
+    pub fn start(config: &Path, settings: Settings, stop: &dyn Fn() -> bool) -> Result<Option<Self>, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let (written, now) = (WrittenKeys::read(config), clock.now());
-        let proven = Proven::prove(&settings, &written, now)?;
+        let Some(proven) = Proven::prove(&settings, &written, now, stop)? else { return Ok(None) };
         let (board, pulse) = (Arc::new(Board::default()), Arc::new(Pulse::default()));
         let pause = Arc::new(Pause::new(proven.paused.clone()));
         let (alerts, verdicts) = (broadcast::channel(BACKLOG_MAX).0, broadcast::channel(BACKLOG_MAX).0);
@@ -201,7 +201,7 @@ impl Daemon {
         let (stop_socket, stop) = watch::channel(false);
         let reload_web = app.web.start(&stop);
         tokio::spawn(server::serve(proven.listener, router(app.clone()), rules, counts, stop));
-        Ok(Self {
+        Ok(Some(Self {
             settings,
             clock,
             store,
@@ -221,7 +221,7 @@ impl Daemon {
             app,
             reload_web,
             _lock: proven.lock,
-        })
+        }))
     }
 
     /// Starts watching the configured cameras. One that cannot be watched is reported and left out; the others run.
@@ -237,7 +237,8 @@ impl Daemon {
     /// Remembers what an accelerator did since the last look: that it failed, or that it has run well by now.
     fn look_at_accelerator(&self) {
         let (now, facts) = (self.clock.now(), &self.app.sources.facts);
-        facts.standings.note_falls(&self.settings.daemon.state_dir, now.wall);
+        let fell = facts.standings.note_falls(&self.settings.daemon.state_dir, now.wall);
+        start::note_falls(&self.store, fell, now.wall);
         if now.mono.since(facts.started.mono) >= WELL_AFTER {
             facts.standings.well();
         }
@@ -331,7 +332,21 @@ async fn until_stopped(config: &Path, settings: Settings) -> Result<(), Failure>
         signal(SignalKind::interrupt()).map_err(no_signals)?,
         signal(SignalKind::hangup()).map_err(no_signals)?,
     );
-    let mut daemon = Daemon::start(config, settings)?;
+    // Heard beside this task, which is busy for minutes while accelerators are tried.
+    let (told, mut stop) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        told.send_replace(true);
+    });
+    let asked = stop.clone();
+    let Some(mut daemon) = Daemon::start(config, settings, &move || *asked.borrow())? else {
+        notify::tell(&[NotifyState::Stopping]);
+        tracing::info!("stopped before the start was complete");
+        return Ok(());
+    };
     daemon.settings.undone().iter().for_each(|said| tracing::warn!("{said}"));
     daemon.watch_cameras();
     let cameras = daemon.settings.cameras.values().filter(|its| its.enabled).count();
@@ -341,8 +356,7 @@ async fn until_stopped(config: &Path, settings: Settings) -> Result<(), Failure>
     let mut hanging = None;
     loop {
         tokio::select! {
-            _ = term.recv() => break,
-            _ = int.recv() => break,
+            _ = stop.wait_for(|stop| *stop) => break,
             _ = look_around.tick() => {
                 tokio::task::block_in_place(|| daemon.look_at_accelerator());
                 hanging = daemon.hanging_teardowns();

@@ -19,6 +19,7 @@ use crate::evidence::recorder::{PictureQueue, Recorder};
 use crate::eyes::{Loaded, OpenEyes};
 use crate::keys;
 use crate::notify::{self, Pulse};
+use crate::providers::standing::Shown;
 use crate::second::{OpenSecond, SecondEyes};
 use crate::sink::outlet::CamerasUp;
 use crate::site::{self, CalibrationPlaces, ChosenCalibration, Galleries};
@@ -30,7 +31,7 @@ use sekisho_camera::slot::Signal;
 use sekisho_logic::record::AlertRecord;
 use sekisho_logic::second::SecondNetwork;
 use sekisho_logic::suspension::Suspension;
-use sekisho_logic::time::{Clock, Now};
+use sekisho_logic::time::{Clock, Now, WallMs};
 use sekisho_logic::watcher::{AlertPictures, Watcher};
 use sekisho_store::{
     InstanceLock, LastRun, Network, OpenAlert, PAUSE_MATCHING, RunInfo, Store, StoreError, StoreHandle, Switch,
@@ -62,16 +63,30 @@ pub(super) struct Proven {
 }
 
 impl Proven {
-    /// Opens and checks everything.
-    pub(super) fn prove(settings: &Settings, written: &WrittenKeys, started: Now) -> Result<Self, Failure> {
-        let mut loaded = Loaded::open_for_daemon(settings, started.wall)?;
+    /// Opens and checks everything; `None` when `stop` says that the daemon is to end before it has begun.
+    pub(super) fn prove(
+        settings: &Settings,
+        written: &WrittenKeys,
+        started: Now,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Self>, Failure> {
+        // At the very first start nobody has made it yet; a failure is said by the lock.
+        let _said_next = site::make_private(&settings.daemon.state_dir);
+        // Before anything is tried: what is remembered of accelerators is one daemon's.
+        let lock = InstanceLock::acquire(&settings.daemon.state_dir).map_err(Failure::no)?;
+        let mut loaded = Loaded::open_for_daemon(settings, started.wall, stop)?;
         let places = loaded.calibration_places()?;
         let calibration = places.choose()?;
-        let eyes = (0..vision_workers(settings)).map(|_| loaded.eyes()).collect::<Result<Vec<_>, _>>()?;
+        let mut eyes = Vec::new();
+        for _ in 0..vision_workers(settings) {
+            if stop() {
+                return Ok(None);
+            }
+            eyes.push(loaded.eyes()?);
+        }
         let second = loaded.second()?;
         loaded.networks().second_warning().iter().for_each(|said| tracing::warn!("{said}"));
         let mut store = site::open_store(settings)?;
-        let lock = InstanceLock::acquire(&settings.daemon.state_dir).map_err(Failure::no)?;
         begin_run(&mut store, started)?;
         let listener = server::bind(&settings.daemon.socket).map_err(Failure::no)?;
         let (network, beside) = (loaded.first().clone(), second.as_ref().map(|second| &second.network));
@@ -87,7 +102,7 @@ impl Proven {
         let standings = Arc::new(loaded.into_standings());
         let facts = Facts { started, models: about, standings, keys: keys_json(&store) };
         let clock_part = u32::try_from(started.wall.0.rem_euclid(0x0100_0000)).unwrap_or_default();
-        Ok(Self {
+        Ok(Some(Self {
             eyes,
             second,
             network,
@@ -102,7 +117,7 @@ impl Proven {
             paused,
             facts,
             run: clock_part ^ std::process::id(),
-        })
+        }))
     }
 }
 
@@ -145,6 +160,21 @@ fn note_start(store: &mut Store, written: &WrittenKeys, about: &Value, now: Now)
     let detail = json!({ "detector": one("detector"), "embedder": one("embedder"), "second": one("second"),
         "preprocessing": about["preprocessing"], "runtime": about["runtime"] });
     store.audit(now.wall, "daemon", "models-loaded", None, detail)
+}
+
+/// Networks that left their accelerator while the daemon ran.
+pub(super) fn note_falls(store: &StoreHandle, fell: Vec<Shown>, now: WallMs) {
+    for one in fell {
+        let detail = json!({ "role": one.role, "network": one.network, "reason": one.reason });
+        let noted = store.submit(move |store| {
+            if let Err(error) = store.audit(now, "daemon", "accelerator-left", None, detail) {
+                tracing::error!("that a network left its accelerator is not in the audit trail: {error}");
+            }
+        });
+        if let Err(error) = noted {
+            tracing::error!("that a network left its accelerator is not in the audit trail: {error}");
+        }
+    }
 }
 
 /// The reference database and the calibration in use, likewise.

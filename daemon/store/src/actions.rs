@@ -13,6 +13,7 @@ pub const ACTIONS: &[(&str, &str)] = &[
     ),
     ("config-refused", "a changed configuration was wrong and is not in force"),
     ("models-loaded", "the networks in use: names and SHA-256"),
+    ("accelerator-left", "a network left its accelerator while the daemon ran: which, and why"),
     ("gallery-loaded", "the reference database in use from here on: version, digest, number of people"),
     ("calibration-loaded", "the calibration in use from here on, and the target rate"),
     ("thresholds", "counted traffic moved the target rate: from, to"),

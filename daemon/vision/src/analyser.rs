@@ -157,7 +157,7 @@ impl Eyes {
     /// # Errors
     /// [`StartError`], naming network, file and key.
     pub fn open(
-        runtime: &Runtime,
+        runtime: &'static Runtime,
         manifest: &Manifest,
         detector: &Arc<Entry>,
         embedder: &Arc<Entry>,

@@ -88,12 +88,8 @@ impl Detector {
     ///
     /// # Errors
     /// [`StartError`], naming network, file and key.
-    pub fn load(runtime: &Runtime, manifest: &Manifest, entry: &Arc<Entry>) -> Result<Self, StartError> {
-        match entry.detector()? {
-            Decoder::Yunet => {}
-        }
-        let session = Session::load(runtime, manifest, entry)?;
-        Ok(Self { session, sampler: RegionSampler::default(), tensor: Vec::new() })
+    pub fn load(runtime: &'static Runtime, manifest: &Manifest, entry: &Arc<Entry>) -> Result<Self, StartError> {
+        Self::load_in(&Place::Cpu, runtime, manifest, entry)
     }
 
     /// As [`load`](Self::load), in the place given.

@@ -49,21 +49,11 @@ impl Embedder {
     ///
     /// # Errors
     /// [`StartError`], naming network, file and key.
-    pub fn load(runtime: &Runtime, manifest: &Manifest, entry: &Arc<Entry>) -> Result<Self, StartError> {
-        Self::load_for(runtime, manifest, entry, Run::Often)
+    pub fn load(runtime: &'static Runtime, manifest: &Manifest, entry: &Arc<Entry>) -> Result<Self, StartError> {
+        Self::load_in(&Place::Cpu, runtime, manifest, entry, Run::Often)
     }
 
-    /// As [`load`](Self::load), for an embedder that runs as often as `run` says.
-    ///
-    /// # Errors
-    /// As `load`.
-    pub fn load_for(runtime: &Runtime, manifest: &Manifest, entry: &Arc<Entry>, run: Run) -> Result<Self, StartError> {
-        let contract = entry.embedder()?.clone();
-        let session = Session::load_for(runtime, manifest, entry, run)?;
-        Ok(Self { session, contract, sampler: RegionSampler::default(), tensor: Vec::new() })
-    }
-
-    /// As [`load`](Self::load), in the place given.
+    /// As [`load`](Self::load), in the place given, for an embedder that runs as often as `run` says.
     ///
     /// # Errors
     /// As `load`; what an accelerator refuses is refused here.
@@ -72,9 +62,10 @@ impl Embedder {
         runtime: &'static Runtime,
         manifest: &Manifest,
         entry: &Arc<Entry>,
+        run: Run,
     ) -> Result<Self, StartError> {
         let contract = entry.embedder()?.clone();
-        let session = Session::load_in(place, runtime, manifest, entry, Run::Often)?;
+        let session = Session::load_in(place, runtime, manifest, entry, run)?;
         Ok(Self { session, contract, sampler: RegionSampler::default(), tensor: Vec::new() })
     }
 
@@ -93,6 +84,12 @@ impl Embedder {
             preprocessing_version: self.contract.preprocessing_version,
             size: self.contract.size,
         }
+    }
+
+    /// The sizes of batch that [`embed`](Self::embed) makes, beyond one crop alone.
+    pub(crate) fn batches(&self) -> impl Iterator<Item = usize> + use<> {
+        let most = batch_size(usize::MAX, self.session.batch_max(self.contract.batch_max));
+        (1..=most.ilog2()).map(|power| 1 << power)
     }
 
     /// Embeds every crop, in order. Runs take 8, 4, 2 or 1 crops, never padded, so that the runtime sees few shapes.

@@ -231,6 +231,9 @@ impl Fallen {
 /// fifth of a second is how long five frames a second are then blind.
 const FAILURES_MAX: u32 = 3;
 
+/// Runs between two tries to go on on the processor: about a minute at five frames a second.
+const PATIENCE: u32 = 300;
+
 /// One network, ready. It belongs to the thread that runs it; there is no lock in it.
 #[derive(Debug)]
 pub struct Session {
@@ -250,6 +253,14 @@ struct Spare {
     /// Whether the last run gave something unusable, which only shows when it is read.
     unusable: AtomicBool,
     fallen: Arc<Fallen>,
+    /// Runs until the processor is tried again, where it could not be had.
+    patience: u32,
+}
+
+impl Spare {
+    fn new(runtime: &'static Runtime, path: PathBuf, run: Run, fallen: Arc<Fallen>) -> Self {
+        Self { runtime, path, run, failures: 0, unusable: AtomicBool::new(false), fallen, patience: 0 }
+    }
 }
 
 /// What one run answered; borrows the session's memory.
@@ -265,22 +276,11 @@ impl Session {
     ///
     /// # Errors
     /// [`LoadError`], naming network and file.
-    pub fn load(runtime: &Runtime, manifest: &Manifest, entry: &Arc<Entry>) -> Result<Self, LoadError> {
-        Self::load_for(runtime, manifest, entry, Run::Often)
+    pub fn load(runtime: &'static Runtime, manifest: &Manifest, entry: &Arc<Entry>) -> Result<Self, LoadError> {
+        Self::load_in(&Place::Cpu, runtime, manifest, entry, Run::Often)
     }
 
-    /// As [`load`](Self::load), for a session that runs as often as `run` says.
-    ///
-    /// # Errors
-    /// As `load`.
-    pub fn load_for(runtime: &Runtime, manifest: &Manifest, entry: &Arc<Entry>, run: Run) -> Result<Self, LoadError> {
-        let path = manifest.file_of(entry);
-        let bytes = ModelBytes::read(entry, &path)?;
-        let engine = onnxruntime::on_cpu(runtime, bytes.as_slice(), run);
-        Self::proven(engine, manifest, entry, (&bytes, path), None)
-    }
-
-    /// As [`load_for`](Self::load_for), in the place given.
+    /// As [`load`](Self::load), in the place given, for a session that runs as often as `run` says.
     ///
     /// # Errors
     /// As `load`. What an accelerator refuses is refused here; nothing else is tried.
@@ -291,19 +291,16 @@ impl Session {
         entry: &Arc<Entry>,
         run: Run,
     ) -> Result<Self, LoadError> {
-        let Place::On(accelerator, fallen) = place else { return Self::load_for(runtime, manifest, entry, run) };
         let path = manifest.file_of(entry);
         let bytes = ModelBytes::read(entry, &path)?;
-        let engine = onnxruntime::on(accelerator, runtime, entry, bytes.as_slice());
-        let spare = Spare {
-            runtime,
-            path: path.clone(),
-            run,
-            failures: 0,
-            unusable: AtomicBool::new(false),
-            fallen: Arc::clone(fallen),
+        let (engine, spare) = match place {
+            Place::Cpu => (onnxruntime::on_cpu(runtime, bytes.as_slice(), run), None),
+            Place::On(accelerator, fallen) => {
+                let engine = onnxruntime::on(accelerator, runtime, entry, bytes.as_slice());
+                (engine, Some(Spare::new(runtime, path.clone(), run, Arc::clone(fallen))))
+            }
         };
-        Self::proven(engine, manifest, entry, (&bytes, path), Some(spare))
+        Self::proven(engine, manifest, entry, (&bytes, path), spare)
     }
 
     /// Holds what was built to its contract and tries it.
@@ -381,6 +378,10 @@ impl Session {
         if spare.fallen.why().is_none() {
             return;
         }
+        if spare.patience > 0 {
+            spare.patience -= 1;
+            return;
+        }
         let bytes = ModelBytes::read(&self.entry, &spare.path).map_err(|error| error.to_string());
         match bytes.and_then(|bytes| onnxruntime::on_cpu(spare.runtime, bytes.as_slice(), spare.run)) {
             Ok(engine) => {
@@ -388,7 +389,13 @@ impl Session {
                 self.spare = None;
             }
             // The file is gone or there is no memory: the accelerator's errors go on and say that nothing is seen.
-            Err(error) => tracing::error!("model `{}`: it cannot go on on the processor: {error}", self.entry.id),
+            Err(error) => {
+                spare.patience = PATIENCE;
+                tracing::error!(
+                    "model `{}`: it cannot go on on the processor: {error}; tried again soon",
+                    self.entry.id
+                );
+            }
         }
     }
 }

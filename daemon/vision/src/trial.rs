@@ -1,18 +1,18 @@
 //! Whether an accelerator computes what the processor computes, and how fast: run in a process that may die of it.
 //!
 //! Both look at the golden picture that comes with the networks. A detector must find the same faces, each side of a box and
-//! each point within a pixel of its input; an embedder must turn each face into the same direction. Then both take turns at
-//! one input, so that whatever else the machine does slows both alike.
+//! each point within a pixel of its input; an embedder must turn each face into the same direction, alone and in every size
+//! of batch it is run with. Then both take turns at one input, so that whatever else the machine does slows both alike.
 
 use crate::accelerator::Accelerator;
 use crate::aligner;
-use crate::detector::{Detector, INPUT_SHAPES_PX, Sighting};
+use crate::detector::{Detector, INPUT_SHAPES_PX, Sighting, StartError};
 use crate::embedder::Embedder;
 use crate::letterbox::Letterbox;
 use crate::manifest::{Entry, Manifest, Role};
-use crate::photo::{self, Photo};
+use crate::photo::{self, Photo, PhotoError};
 use crate::planes::aligned::{Crop, CropSampler};
-use crate::session::{Place, Runtime};
+use crate::session::{LoadError, Place, Run, Runtime};
 use sekisho_logic::embedding::Embedding;
 use sekisho_logic::geometry::{Point, Rect};
 use sekisho_logic::time::Clock;
@@ -129,6 +129,33 @@ impl Findings {
     }
 }
 
+/// Why a trial found nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum NoFindings {
+    /// The accelerator does not run the network, a sentence.
+    #[error("{0}")]
+    Refused(String),
+    /// Something is missing without which nothing can be tried, a sentence. It says nothing about the accelerator.
+    #[error("{0}")]
+    Unfit(String),
+}
+
+impl From<StartError> for NoFindings {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Load(LoadError::File(error)) => Self::Unfit(error.to_string()),
+            other => Self::Refused(other.to_string()),
+        }
+    }
+}
+
+/// What a run that failed comes to.
+impl From<String> for NoFindings {
+    fn from(why: String) -> Self {
+        Self::Refused(why)
+    }
+}
+
 /// How far a trial has come, for whoever has to say where it died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -173,8 +200,8 @@ impl Bench<'_> {
     /// Tries one network.
     ///
     /// # Errors
-    /// A sentence why the network does not run there at all; that it disagrees or is slow is a finding.
-    pub fn try_network(&mut self, entry: &Arc<Entry>, accelerator: &Accelerator) -> Result<Findings, String> {
+    /// [`NoFindings`] when the network does not run there at all; that it disagrees or is slow is a finding.
+    pub fn try_network(&mut self, entry: &Arc<Entry>, accelerator: &Accelerator) -> Result<Findings, NoFindings> {
         let photo = self.golden_picture()?;
         let place = Place::On(accelerator.clone(), Arc::default());
         match &entry.role {
@@ -186,39 +213,38 @@ impl Bench<'_> {
     /// How long the network takes on the processor alone, at the input that trials measure.
     ///
     /// # Errors
-    /// A sentence why it does not run.
-    pub fn time_on_cpu(&mut self, entry: &Arc<Entry>) -> Result<Latency, String> {
+    /// [`NoFindings`] when it does not run.
+    pub fn time_on_cpu(&mut self, entry: &Arc<Entry>) -> Result<Latency, NoFindings> {
         let photo = self.golden_picture()?;
         let nothing = || Ok(());
         let (cpu, _) = match &entry.role {
             Role::Detector(_) => {
-                let mut cpu = Detector::load(self.runtime, self.manifest, entry).map_err(|e| e.to_string())?;
-                let letterbox = whole(&photo, MEASURED_PX).ok_or("the golden picture is empty")?;
+                let mut cpu = Detector::load(self.runtime, self.manifest, entry)?;
+                let letterbox = whole(&photo, MEASURED_PX).ok_or_else(empty)?;
                 self.turns(|| look(&mut cpu, &photo, letterbox).map(|_| ()), nothing)?
             }
             Role::Embedder(_) => {
                 let crops = self.crops(&photo)?;
-                let crop = crops.first().ok_or("no face is found in the golden picture")?;
-                let mut cpu = Embedder::load(self.runtime, self.manifest, entry).map_err(|e| e.to_string())?;
+                let crop = crops.first().ok_or_else(faceless)?;
+                let mut cpu = Embedder::load(self.runtime, self.manifest, entry)?;
                 self.turns(|| embed(&mut cpu, crop).map(|_| ()), nothing)?
             }
         };
         Ok(cpu)
     }
 
-    fn golden_picture(&self) -> Result<Photo, String> {
-        let path: PathBuf = self
-            .manifest
-            .golden_picture()
-            .ok_or_else(|| "the manifest names no golden-picture, without which nothing can be compared".to_owned())?;
-        let bytes = photo::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Photo::decode(&bytes).map_err(|error| format!("{}: {error}", path.display()))
+    fn golden_picture(&self) -> Result<Photo, NoFindings> {
+        let path: PathBuf = self.manifest.golden_picture().ok_or_else(|| {
+            NoFindings::Unfit("the manifest names no golden-picture, without which nothing can be compared".to_owned())
+        })?;
+        let unfit = |error: PhotoError| NoFindings::Unfit(format!("{}: {error}", path.display()));
+        Photo::decode(&photo::read(&path).map_err(unfit)?).map_err(unfit)
     }
 
-    fn detectors(&mut self, entry: &Arc<Entry>, place: &Place, photo: &Photo) -> Result<Findings, String> {
-        let mut cpu = Detector::load(self.runtime, self.manifest, entry).map_err(|e| e.to_string())?;
+    fn detectors(&mut self, entry: &Arc<Entry>, place: &Place, photo: &Photo) -> Result<Findings, NoFindings> {
+        let mut cpu = Detector::load(self.runtime, self.manifest, entry)?;
         (self.told)(Stage::Loading);
-        let mut other = Detector::load_in(place, self.runtime, self.manifest, entry).map_err(|e| e.to_string())?;
+        let mut other = Detector::load_in(place, self.runtime, self.manifest, entry)?;
         (self.told)(Stage::Comparing);
         let (mut worst, mut faces) = (0.0_f32, 0);
         for input_px in INPUT_SHAPES_PX {
@@ -227,8 +253,11 @@ impl Bench<'_> {
             worst = worst.max(apart(&one, &two, letterbox.scale()));
             faces += one.iter().filter(|sighting| sighting.face.score >= SCORE_MIN).count();
         }
+        if faces == 0 {
+            return Err(faceless());
+        }
         (self.told)(Stage::Measuring);
-        let letterbox = whole(photo, MEASURED_PX).ok_or("the golden picture is empty")?;
+        let letterbox = whole(photo, MEASURED_PX).ok_or_else(empty)?;
         let (cpu, accelerator) = self.turns(
             || look(&mut cpu, photo, letterbox).map(|_| ()),
             || look(&mut other, photo, letterbox).map(|_| ()),
@@ -236,38 +265,47 @@ impl Bench<'_> {
         Ok(Findings { agreement: Agreement::Pixels { worst, faces }, cpu, accelerator })
     }
 
-    fn embedders(&mut self, entry: &Arc<Entry>, place: &Place, photo: &Photo) -> Result<Findings, String> {
+    fn embedders(&mut self, entry: &Arc<Entry>, place: &Place, photo: &Photo) -> Result<Findings, NoFindings> {
         let crops = self.crops(photo)?;
-        let mut cpu = Embedder::load(self.runtime, self.manifest, entry).map_err(|e| e.to_string())?;
+        let mut cpu = Embedder::load(self.runtime, self.manifest, entry)?;
         (self.told)(Stage::Loading);
-        let mut other = Embedder::load_in(place, self.runtime, self.manifest, entry).map_err(|e| e.to_string())?;
+        let mut other = Embedder::load_in(place, self.runtime, self.manifest, entry, Run::Often)?;
         (self.told)(Stage::Comparing);
-        let (begun, mut worst, mut faces) = (self.clock.now().mono, 1.0_f32, 0);
+        let (begun, mut worst, mut alone) = (self.clock.now().mono, 1.0_f32, Vec::new());
         for crop in &crops {
             let (one, two) = (embed(&mut cpu, crop)?, embed(&mut other, crop)?);
             worst = worst.min(one.cosine(&two));
-            faces += 1;
-            if faces >= 2 && self.clock.now().mono.since(begun) > COMPARING {
+            alone.push((crop, one));
+            if alone.len() >= 2 && self.clock.now().mono.since(begun) > COMPARING {
                 break;
             }
         }
+        for size in other.batches() {
+            // Where there are fewer faces some come twice.
+            let batch: Vec<_> = alone.iter().cycle().take(size).collect();
+            let crops: Vec<_> = batch.iter().map(|(crop, _)| *crop).collect();
+            for ((_, one), two) in batch.iter().zip(other.embed(&crops)) {
+                worst = worst.min(one.cosine(&two.map_err(|error| error.to_string())?));
+            }
+        }
         (self.told)(Stage::Measuring);
-        let crop = crops.first().ok_or("no face is found in the golden picture")?;
+        let crop = crops.first().ok_or_else(faceless)?;
         let (cpu, accelerator) =
             self.turns(|| embed(&mut cpu, crop).map(|_| ()), || embed(&mut other, crop).map(|_| ()))?;
-        Ok(Findings { agreement: Agreement::Cosine { worst, faces }, cpu, accelerator })
+        Ok(Findings { agreement: Agreement::Cosine { worst, faces: alone.len() }, cpu, accelerator })
     }
 
     /// The aligned faces of the golden picture, best first.
-    fn crops(&self, photo: &Photo) -> Result<Vec<Crop>, String> {
-        let mut detector = Detector::load(self.runtime, self.manifest, self.detector).map_err(|e| e.to_string())?;
-        let letterbox = whole(photo, (640, 384)).ok_or("the golden picture is empty")?;
+    fn crops(&self, photo: &Photo) -> Result<Vec<Crop>, NoFindings> {
+        let mut detector = Detector::load(self.runtime, self.manifest, self.detector)?;
+        let letterbox = whole(photo, (640, 384)).ok_or_else(empty)?;
         let sightings = look(&mut detector, photo, letterbox)?;
         let mut sampler = CropSampler::default();
         let sure = sightings.iter().filter(|sighting| sighting.face.score >= SCORE_MIN);
         let crops =
             sure.filter_map(|sighting| sampler.sample(photo.pixels(), aligner::align(&sighting.face)?.crop_from_frame));
-        Ok(crops.take(CROPS_MAX).collect())
+        let crops: Vec<_> = crops.take(CROPS_MAX).collect();
+        if crops.is_empty() { Err(faceless()) } else { Ok(crops) }
     }
 
     fn turns(
@@ -291,6 +329,14 @@ impl Bench<'_> {
         }
         Ok((Latency::of(spans.0), Latency::of(spans.1)))
     }
+}
+
+fn empty() -> NoFindings {
+    NoFindings::Unfit("the golden picture is empty".to_owned())
+}
+
+fn faceless() -> NoFindings {
+    NoFindings::Unfit("no face is found in the golden picture".to_owned())
 }
 
 fn whole(photo: &Photo, input_px: (usize, usize)) -> Option<Letterbox> {
@@ -336,6 +382,7 @@ fn distance(one: &Sighting, two: &Sighting) -> f32 {
 mod tests {
     use super::*;
     use crate::detector::Cut;
+    use crate::model_file::FileError;
     use sekisho_logic::face::DetectedFace;
 
     fn face(x: f32, score: f32) -> Sighting {
@@ -352,6 +399,15 @@ mod tests {
         assert!(apart(&[face(10.0, 0.9), face(200.0, 0.9)], &[face(10.0, 0.9)], 1.0) > 100.0);
         assert!(apart(&[], &[face(10.0, 0.9)], 1.0) >= OTHER_FACES);
         assert!(apart(&[face(10.0, 0.9)], &[face(10.0, 0.9), face(300.0, 0.55)], 1.0) < 1e-5);
+    }
+
+    #[test]
+    fn a_network_that_cannot_be_read_says_nothing_about_the_accelerator() {
+        let (id, path) = ("yunet".to_owned(), PathBuf::from("/nonexistent"));
+        let missing = LoadError::File(FileError::Missing { id: id.clone(), path: path.clone() });
+        assert!(matches!(NoFindings::from(StartError::Load(missing)), NoFindings::Unfit(_)));
+        let refused = LoadError::Refused { id, path, detail: "no such operator".into() };
+        assert!(matches!(NoFindings::from(StartError::Load(refused)), NoFindings::Refused(_)));
     }
 
     #[test]

@@ -29,13 +29,13 @@ pub struct ModelReport {
 
 /// Checks every network of the manifest, one after the other.
 #[must_use]
-pub fn verify(runtime: &Runtime, manifest: &Manifest) -> Vec<ModelReport> {
+pub fn verify(runtime: &'static Runtime, manifest: &Manifest) -> Vec<ModelReport> {
     manifest.entries().map(|entry| verify_one(runtime, manifest, entry)).collect()
 }
 
 /// Checks one network.
 #[must_use]
-pub fn verify_one(runtime: &Runtime, manifest: &Manifest, entry: &Arc<Entry>) -> ModelReport {
+pub fn verify_one(runtime: &'static Runtime, manifest: &Manifest, entry: &Arc<Entry>) -> ModelReport {
     ModelReport {
         id: entry.id.clone(),
         role: entry.role.as_str(),

@@ -4,6 +4,8 @@
  *   crash-at-load    abort when the library is loaded
  *   hang-at-load     never come back from being loaded
  *   lie              answer with wrong numbers
+ *   mix-rows         answer each image of a batch with its neighbour's numbers
+ *   mutter           print half a line at every run
  *   fail             every run is an error
  *   crash            abort at the next run
  *   hang             never come back from the next run
@@ -25,11 +27,14 @@ enum {
     CREATE_SESSION_FROM_ARRAY = 8,
     RUN = 9,
     GET_TENSOR_MUTABLE_DATA = 51,
+    GET_DIMENSIONS_COUNT = 61,
+    GET_DIMENSIONS = 62,
     GET_TENSOR_SHAPE_ELEMENT_COUNT = 64,
     GET_TENSOR_TYPE_AND_SHAPE = 65,
     RELEASE_TENSOR_TYPE_AND_SHAPE_INFO = 99,
     APPEND_PROVIDER = 216,
-    MARKED_MAX = 4096
+    MARKED_MAX = 4096,
+    DIMENSIONS_MAX = 8
 };
 
 struct api_base {
@@ -102,16 +107,40 @@ static void *create(const void *env, const void *bytes, size_t length, const voi
     return NULL;
 }
 
-static void twist(void *value) {
+/* The numbers of an output, how many they are and how many images they answer. */
+static float *numbers_of(void *value, size_t *count, size_t *rows) {
     void *info = NULL;
     float *numbers = NULL;
-    size_t count = 0;
+    int64_t sizes[DIMENSIONS_MAX] = {1};
+    size_t dimensions = 0;
     ((void *(*)(const void *, void **))api[GET_TENSOR_TYPE_AND_SHAPE])(value, &info);
-    ((void *(*)(const void *, size_t *))api[GET_TENSOR_SHAPE_ELEMENT_COUNT])(info, &count);
+    ((void *(*)(const void *, size_t *))api[GET_TENSOR_SHAPE_ELEMENT_COUNT])(info, count);
+    ((void *(*)(const void *, size_t *))api[GET_DIMENSIONS_COUNT])(info, &dimensions);
+    if (dimensions > 0 && dimensions <= DIMENSIONS_MAX)
+        ((void *(*)(const void *, int64_t *, size_t))api[GET_DIMENSIONS])(info, sizes, dimensions);
     ((void (*)(void *))api[RELEASE_TENSOR_TYPE_AND_SHAPE_INFO])(info);
     ((void *(*)(void *, void **))api[GET_TENSOR_MUTABLE_DATA])(value, (void **)&numbers);
+    *rows = (size_t)sizes[0];
+    return numbers;
+}
+
+static void twist(void *value) {
+    size_t count = 0, rows = 0;
+    float *numbers = numbers_of(value, &count, &rows);
     for (size_t at = 0; at < count; at++)
         numbers[at] += (at % 3 == 0) ? 2.0F : -1.0F;
+}
+
+static void mix_rows(void *value) {
+    size_t count = 0, rows = 0;
+    float *numbers = numbers_of(value, &count, &rows);
+    size_t width = rows ? count / rows : 0;
+    for (size_t row = 0; row + 1 < rows; row++)
+        for (size_t at = row * width; at < (row + 1) * width; at++) {
+            float kept = numbers[at];
+            numbers[at] = numbers[at + width];
+            numbers[at + width] = kept;
+        }
 }
 
 static void *run(void *session, const void *options, const char *const *names, const void *const *inputs, size_t count,
@@ -124,10 +153,15 @@ static void *run(void *session, const void *options, const char *const *names, c
         for_ever();
     if (behaves("fail"))
         return ((void *(*)(int, const char *))api[CREATE_STATUS])(1, "the device is gone");
+    if (behaves("mutter") && write(STDOUT_FILENO, "half a line", 11) < 0)
+        abort();
     void *status = real_run(session, options, names, inputs, count, output_names, output_count, outputs);
-    if (!status && behaves("lie"))
-        for (size_t at = 0; at < output_count; at++)
+    for (size_t at = 0; !status && at < output_count; at++) {
+        if (behaves("lie"))
             twist(outputs[at]);
+        if (behaves("mix-rows"))
+            mix_rows(outputs[at]);
+    }
     return status;
 }
 
