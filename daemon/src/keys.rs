@@ -19,6 +19,7 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use sekisho_store::{DbKey, IfMissing, KeySource};
 use serde_json::{Value, json};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -65,23 +66,47 @@ pub fn secret(
     let key = match found.as_deref().and_then(|file| Some((file.parent()?, file.file_name()?.to_str()?))) {
         Some((directory, name)) => DbKey::from_credential(directory, name),
         None => {
-            // A key made here would be another than the one the service is handed, which then could not open the database.
-            if if_missing == IfMissing::Create
-                && !file.exists()
-                && let Some(sealed) = handed_to_the_service(&CREDENTIAL_STORES.map(Path::new), credential)
-            {
-                return Err(Failure::No(format!(
-                    "{}: the service is handed this key, and a command started like this is not; start it by `systemd-run \
-                     --pty --property=LoadCredentialEncrypted={credential}:sekisho.{credential} sekisho ...`, or remove that \
-                     file to have {} made instead",
-                    sealed.display(),
-                    file.display(),
-                )));
+            if !file.exists() {
+                let whose = Whose::of(&CREDENTIAL_STORES.map(Path::new), credential);
+                may_be_made(&whose, places, credential, file, if_missing)?;
             }
             DbKey::from_file(file, if_missing)
         }
     };
     key.map_err(Failure::no)
+}
+
+/// Refuses where the service is handed a key or may be: one made here would be another, with which the service could not open
+/// the database.
+fn may_be_made(
+    whose: &Whose,
+    places: &CredentialPlaces,
+    credential: &str,
+    file: &Path,
+    if_missing: IfMissing,
+) -> Result<(), Failure> {
+    match whose {
+        Whose::Service(sealed) => {
+            let otherwise = match if_missing {
+                IfMissing::Create => format!(", or remove that file to have {} made instead", file.display()),
+                IfMissing::Refuse => String::new(),
+            };
+            Err(Failure::No(format!(
+                "{}: the service is handed this key, and a command started like this is not; start it by `systemd-run \
+                 --pty --property=LoadCredentialEncrypted={credential}:sekisho.{credential} sekisho ...`{otherwise}",
+                sealed.display(),
+            )))
+        }
+        // The service itself cannot look either, and need not: what there is it was handed.
+        Whose::Unknown(closed) if if_missing == IfMissing::Create && !places.are_handed_over() => {
+            Err(Failure::No(format!(
+                "{}: only root may look into it, so whether the service is handed a key of its own is not known, and no other \
+                 is made; start the service first (`systemctl start sekisho`), which is handed that key or makes one",
+                closed.display(),
+            )))
+        }
+        Whose::Unknown(_) | Whose::Nobody => Ok(()),
+    }
 }
 
 /// Where systemd looks for a credential that is named without a path (systemd.exec(5), LoadCredential=).
@@ -94,9 +119,44 @@ const CREDENTIAL_STORES: [&str; 6] = [
     "/usr/lib/credstore",
 ];
 
-/// The file from which the shipped unit hands this credential to the service, if there is one.
-fn handed_to_the_service(stores: &[&Path], credential: &str) -> Option<PathBuf> {
-    stores.iter().map(|store| store.join(format!("sekisho.{credential}"))).find(|file| file.exists())
+/// Who is handed a credential by systemd.
+#[derive(Debug, PartialEq, Eq)]
+enum Whose {
+    /// The service, from this file by the shipped unit.
+    Service(PathBuf),
+    /// Nobody: there is no such file.
+    Nobody,
+    /// This store is closed to this user.
+    Unknown(PathBuf),
+}
+
+impl Whose {
+    fn of(stores: &[&Path], credential: &str) -> Self {
+        let mut whose = Self::Nobody;
+        for store in stores {
+            let file = store.join(format!("sekisho.{credential}"));
+            match file.try_exists() {
+                Ok(true) => return Self::Service(file),
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => whose = Self::Unknown(store.into()),
+                Ok(false) | Err(_) => {}
+            }
+        }
+        whose
+    }
+}
+
+/// The file that holds the key of the database sealed for the service, where this process was not handed it and there is no
+/// other.
+#[must_use]
+pub fn sealed_for_the_service(settings: &Settings, places: &CredentialPlaces) -> Option<PathBuf> {
+    let its = &settings.store;
+    if its.key_server.is_some() || its.key_file.exists() || !matches!(places.find(&its.key_credential), Ok(None)) {
+        return None;
+    }
+    match Whose::of(&CREDENTIAL_STORES.map(Path::new), &its.key_credential) {
+        Whose::Service(file) => Some(file),
+        Whose::Nobody | Whose::Unknown(_) => None,
+    }
 }
 
 /// Asks the server, some times if it does not answer.
@@ -196,14 +256,52 @@ pub fn protection(source: KeySource) -> Value {
 mod tests {
     use super::*;
 
+    fn said(whose: &Whose, handed: Option<&Path>, if_missing: IfMissing) -> Option<String> {
+        let places = CredentialPlaces::new(handed.map(Into::into), Path::new("/nowhere"));
+        let may = may_be_made(whose, &places, "store-key", Path::new("/state/store.key"), if_missing);
+        may.err().map(|refused| refused.to_string())
+    }
+
     #[test]
-    fn a_key_that_only_the_service_is_handed_is_found_where_systemd_looks() {
+    fn a_key_that_only_the_service_is_handed_is_found_where_systemd_looks_and_no_other_takes_its_place() {
         let (sealed, plain) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
         let stores = [sealed.path(), plain.path()];
-        assert_eq!(handed_to_the_service(&stores, "store-key"), None);
+        assert_eq!(Whose::of(&stores, "store-key"), Whose::Nobody);
         let file = plain.path().join("sekisho.store-key");
         std::fs::write(&file, "x").expect("writable");
-        assert_eq!(handed_to_the_service(&stores, "store-key"), Some(file));
-        assert_eq!(handed_to_the_service(&stores, "audit-key"), None);
+        let whose = Whose::of(&stores, "store-key");
+        assert_eq!(whose, Whose::Service(file));
+        assert_eq!(Whose::of(&stores, "audit-key"), Whose::Nobody);
+        let first = said(&whose, None, IfMissing::Create).expect("refused");
+        assert!(first.contains("systemd-run") && first.contains("remove that file"), "{first}");
+        // Beside a database that is there, the file is its key and is not to be removed.
+        let later = said(&whose, None, IfMissing::Refuse).expect("refused");
+        assert!(later.contains("systemd-run") && !later.contains("remove"), "{later}");
+        assert_eq!(said(&Whose::Nobody, None, IfMissing::Create), None);
+    }
+
+    #[test]
+    fn a_store_that_is_closed_to_this_user_is_no_sign_that_there_is_no_key() {
+        let whose = Whose::Unknown("/etc/credstore.encrypted".into());
+        let first = said(&whose, None, IfMissing::Create).expect("refused");
+        assert!(
+            first.starts_with("/etc/credstore.encrypted: ") && first.contains("systemctl start sekisho"),
+            "{first}"
+        );
+        assert_eq!(said(&whose, None, IfMissing::Refuse), None, "nothing is made");
+        let handed = Path::new("/run/credentials/sekisho.service");
+        assert_eq!(said(&whose, Some(handed), IfMissing::Create), None, "the service itself makes its first key");
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = dir.path().join("closed");
+        std::fs::create_dir(&store).expect("a folder");
+        std::fs::write(store.join("sekisho.store-key"), "x").expect("writable");
+        let mode = |mode| std::fs::set_permissions(&store, std::os::unix::fs::PermissionsExt::from_mode(mode));
+        mode(0o000).expect("own folder");
+        let found = Whose::of(&[&store], "store-key");
+        let to_root = std::fs::read_dir(&store).is_ok();
+        mode(0o700).expect("own folder");
+        // Nothing is closed to root, who finds the file.
+        let wanted = if to_root { Whose::Service(store.join("sekisho.store-key")) } else { Whose::Unknown(store) };
+        assert_eq!(found, wanted);
     }
 }

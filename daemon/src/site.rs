@@ -8,6 +8,7 @@ use crate::config::credentials::CredentialPlaces;
 use crate::config::settings::{CameraSettings, ListRules, ListSettings};
 use crate::keys;
 use crate::local_time;
+use nix::unistd::User;
 use sekisho_logic::calibration::{Calibration, RawCalibration};
 use sekisho_logic::gallery::{Gallery, Member};
 use sekisho_logic::id::PersonId;
@@ -16,6 +17,8 @@ use sekisho_logic::time::{Clock as _, WallMs};
 use sekisho_store::{DbKey, GalleryRows, IfMissing, Network, SigningKey, Store, StoreError};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,6 +34,7 @@ pub fn credentials(settings: &Settings) -> CredentialPlaces {
 /// [`Failure::No`] with the store's own sentence.
 pub fn open_store(settings: &Settings) -> Result<Store, Failure> {
     let database = &settings.store.database;
+    may_enter(&settings.daemon.state_dir)?;
     // A restore that was decided and broken off comes first.
     restore::finish(&settings.daemon.state_dir)?;
     let if_missing = if database.exists() { IfMissing::Refuse } else { IfMissing::Create };
@@ -55,15 +59,39 @@ pub fn open_store(settings: &Settings) -> Result<Store, Failure> {
     Ok(store)
 }
 
-/// Opens the database for looking: makes neither directory nor key nor database, and finishes nothing that was left undone.
-/// `None` where there is no database yet.
+/// Says whose the state directory is where it is closed to us, before anything in it seems to be missing or broken.
+fn may_enter(state: &Path) -> Result<(), Failure> {
+    if !std::fs::read_dir(state).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) {
+        return Ok(());
+    }
+    let owner = std::fs::metadata(state).ok().and_then(|about| User::from_uid(about.uid().into()).ok().flatten());
+    let whose = owner.map_or_else(|| "its owner".to_owned(), |user| user.name);
+    Err(Failure::No(format!(
+        "{}: only {whose} may open it; run the command as that user, `sudo -u {whose} sekisho ...`",
+        state.display()
+    )))
+}
+
+/// What there is to look at.
+#[derive(Debug)]
+pub enum Look {
+    /// No database yet.
+    Nothing,
+    /// One that the next start brings up to date, in a sentence.
+    Older(String),
+    /// The open database.
+    Store(Box<Store>),
+}
+
+/// Opens the database for looking: makes neither directory nor key nor database, changes nothing in it, and finishes nothing that
+/// was left undone.
 ///
 /// # Errors
 /// [`Failure::No`] with the sentence of the store or the key.
-pub fn open_to_look(settings: &Settings) -> Result<Option<Store>, Failure> {
+pub fn open_to_look(settings: &Settings) -> Result<Look, Failure> {
     let database = &settings.store.database;
     match std::fs::metadata(database) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Look::Nothing),
         Err(error) => return Err(Failure::No(format!("{}: {error}", database.display()))),
         Ok(_) => {}
     }
@@ -71,9 +99,12 @@ pub fn open_to_look(settings: &Settings) -> Result<Option<Store>, Failure> {
     let key = keys::database(settings, &places, IfMissing::Refuse)?;
     let its = &settings.store;
     let signing = keys::secret(&places, &its.audit_key_credential, &its.audit_key_file, IfMissing::Refuse);
-    let mut store = Store::open_existing(database, key).map_err(Failure::no)?;
+    let mut store = match Store::open_to_look(database, key) {
+        Err(error @ StoreError::OlderSchema { .. }) => return Ok(Look::Older(error.to_string())),
+        other => other.map_err(Failure::no)?,
+    };
     store.sign_with(signing.ok().as_ref().and_then(SigningKey::new));
-    Ok(Some(store))
+    Ok(Look::Store(Box::new(store)))
 }
 
 /// Goes on with erasures that a crash cut off, and erases again whoever an older backup brought back. What cannot be done now

@@ -164,6 +164,8 @@ fn exposed_keys_credentials_and_directories_are_named_with_the_command_that_clos
     site.credential("gate", "ann:secret-word");
     mode(&site.path("credentials/gate"), 0o644);
     mode(&site.path("state/store.key"), 0o640);
+    std::fs::write(site.path("state/audit.key"), "x").expect("own file");
+    mode(&site.path("state/audit.key"), 0o644);
     mode(&site.path("state"), 0o755);
     mode(&site.path("sekisho.toml"), 0o666);
     let (code, document) = doctor(&site, &["--quick"]);
@@ -174,7 +176,18 @@ fn exposed_keys_credentials_and_directories_are_named_with_the_command_that_clos
     }
     assert!(has(&document, "keys/database-closed"), "{document:#}");
     assert!(!document.to_string().contains("secret-word"));
+    let exposed = document["findings"].as_array().into_iter().flatten();
+    for found in exposed.filter(|found| found["id"] == "permissions/key-exposed") {
+        // What renews the database's key leaves the other one as it was.
+        let of_trail = found["place"].as_str().is_some_and(|place| place.ends_with("audit.key"));
+        assert_eq!(found["advice"].as_str().is_some_and(|text| text.contains("gallery rekey")), !of_trail, "{found}");
+    }
     std::fs::remove_file(site.path("credentials/gate")).expect("own file");
+    std::fs::create_dir(site.path("credentials/gate")).expect("own folder");
+    let (_, document) = doctor(&site, &["--quick"]);
+    let advice = finding(&document, "permissions/credential-unusable")["advice"].to_string();
+    assert!(advice.contains("put it away") && !advice.contains("chmod"), "{advice}");
+    std::fs::remove_dir(site.path("credentials/gate")).expect("own folder");
     assert_eq!(finding(&doctor(&site, &["--quick"]).1, "permissions/credential-missing")["level"], "error");
 }
 
@@ -272,6 +285,23 @@ fn looking_at_a_fresh_box_makes_nothing() {
     let (_, document) = doctor(&site, &["--quick"]);
     assert!(has(&document, "keys/none-yet") && has(&document, "cameras/no-camera"), "{document:#}");
     assert!(!site.path("state").exists(), "a look makes no directory, no key and no database");
+}
+
+#[test]
+fn looking_at_what_is_there_changes_no_file() {
+    let site = Site::new();
+    drop(planted::store(&site));
+    let database = site.path("state/sekisho.db");
+    mode(&database, 0o640);
+    let before = files(&site.path("state"));
+    let (_, document) = doctor(&site, &[]);
+    assert!(has(&document, "audit/whole"), "{document:#}");
+    let after = files(&site.path("state"));
+    let names =
+        |files: &[(std::path::PathBuf, Vec<u8>)]| files.iter().map(|(path, _)| path.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&after), names(&before));
+    assert!(after == before, "a look changed a file");
+    assert_eq!(std::fs::metadata(&database).expect("there").permissions().mode() & 0o777, 0o640);
 }
 
 #[test]

@@ -126,3 +126,24 @@ fn a_folder_that_is_not_there_is_waited_for() {
     assert!(bench.run(Duration::from_secs(61)));
     assert_eq!(ids(&log).len(), 20);
 }
+
+/// `sekisho setup` writes a test alert as root into a folder of the service, which may hold anything.
+#[test]
+fn a_link_in_the_place_of_the_log_is_not_followed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (log, theirs) = (dir.path().join("events.ndjson"), dir.path().join("profile"));
+    std::fs::write(&theirs, "as it was\n").expect("written");
+    for target in [theirs.clone(), dir.path().join("made")] {
+        std::os::unix::fs::symlink(&target, &log).expect("linked");
+        let mut bench = bench(&log, "");
+        bench.happen("a", 1);
+        assert!(!bench.run(HOUR));
+        assert!(bench.view().last_error.is_some_and(|said| said.contains("it is a link, which is not followed")));
+        std::fs::remove_file(&log).expect("own link");
+        assert!(bench.run(Duration::from_secs(61)));
+        assert_eq!(ids(&log).len(), 4);
+        std::fs::remove_file(&log).expect("own file");
+    }
+    assert_eq!(std::fs::read_to_string(&theirs).expect("there"), "as it was\n");
+    assert!(!dir.path().join("made").exists());
+}

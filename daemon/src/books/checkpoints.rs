@@ -1,7 +1,7 @@
 //! The file of checkpoints beside the database: one signed head of the audit trail a line, to be shipped elsewhere.
 
 use crate::config::Settings;
-use sekisho_store::Checkpoint;
+use sekisho_store::{Checkpoint, open_own};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -23,7 +23,7 @@ pub fn file(settings: &Settings) -> PathBuf {
 /// # Errors
 /// What the file system said; the checkpoint is in the database all the same.
 pub fn append(path: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
-    let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o640).open(path)?;
+    let mut file = open_own(path, OpenOptions::new().create(true).read(true).append(true).mode(0o640))?;
     let mut line = checkpoint.to_line();
     line.push('\n');
     if file.metadata()?.len() > 0 {

@@ -5,6 +5,7 @@ use crate::clock::SystemClock;
 use crate::cmd::audit;
 use crate::cmd::doctor::{self, Judged};
 use crate::config::Settings;
+use crate::site::Look;
 use crate::{keys, roles, site};
 use indicatif::ProgressBar;
 use sekisho_logic::doctor::Severity;
@@ -13,6 +14,7 @@ use sekisho_logic::time::{Clock as _, WallMs};
 use sekisho_store::{AuditFilter, AuditVerdict, KeySource, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
+use std::path::Path;
 
 /// A backup older than this is called old: a week of enrolments, verdicts and calibration is what a site can do again by hand.
 const BACKUP_DAYS_MAX: i64 = 7;
@@ -23,12 +25,19 @@ const DAY_MS: i64 = 86_400_000;
 pub(super) fn all(settings: &Settings, depth: Depth) -> Vec<Finding> {
     let place = settings.store.database.display().to_string();
     let mut store = match site::open_to_look(settings) {
-        Ok(Some(store)) => store,
-        Ok(None) => {
+        Ok(Look::Store(store)) => store,
+        Ok(Look::Older(said)) => {
+            let said = format!("{said}; until then people, trail and backups are not looked at");
+            return vec![Finding::notice((Area::Keys, "older-schema"), "", said)];
+        }
+        Ok(Look::Nothing) => {
             let said = "there is no database yet; keys and database are made at the first start, or by `sekisho setup`";
             return vec![Finding::notice((Area::Keys, "none-yet"), place, said)];
         }
-        Err(error) => return vec![unopened(settings, place, &error.to_string())],
+        Err(error) => {
+            let sealed = keys::sealed_for_the_service(settings, &site::credentials(settings));
+            return vec![unopened(settings, place, &error.to_string(), sealed.as_deref())];
+        }
     };
     let mut found = vec![protection(store.key_source())];
     let now = SystemClock::start().now().wall;
@@ -42,14 +51,23 @@ pub(super) fn all(settings: &Settings, depth: Depth) -> Vec<Finding> {
     found
 }
 
-fn unopened(settings: &Settings, place: String, said: &str) -> Finding {
-    let closed = |path: &std::path::Path| {
-        std::fs::File::open(path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
-    };
+fn unopened(settings: &Settings, place: String, said: &str, sealed: Option<&Path>) -> Finding {
+    let closed =
+        |path: &Path| std::fs::File::open(path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
     if closed(&settings.store.database) || closed(&settings.store.key_file) || closed(&settings.daemon.state_dir) {
         let why =
             "only root and the service's own user may open it, so people, keys, trail and backups were not looked at";
         return Finding::notice((Area::Keys, "not-looked-at"), place, why).advise("run this with sudo");
+    }
+    if let Some(sealed) = sealed {
+        let why = format!(
+            "its key is sealed for the service ({}), so people, trail and backups were not looked at",
+            sealed.display()
+        );
+        let handed = [&settings.store.key_credential, &settings.store.audit_key_credential]
+            .map(|name| format!("--property=LoadCredentialEncrypted={name}:sekisho.{name}"));
+        let advice = format!("`sudo systemd-run --quiet --pty --collect {} sekisho doctor`", handed.join(" "));
+        return Finding::notice((Area::Keys, "not-looked-at"), place, why).advise(advice);
     }
     let said = said.replace('\n', " ");
     let advice = "mend what it says; a damaged database is put back with `sekisho restore FILE --replace`";
@@ -193,5 +211,27 @@ fn trail(settings: &Settings, store: &mut Store, depth: Depth) -> Finding {
                     .advise(keep)
             }
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Level;
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_sealed_for_the_service_is_no_error_and_nothing_is_to_be_replaced() {
+        let settings = crate::config::parse(Path::new("test.toml"), "[store]\naudit-key-credential = \"trail\"\n");
+        let settings = settings.expect("valid");
+        let refused = || unopened(&settings, "sekisho.db".into(), "the key file is missing", None);
+        assert!(refused().level == Level::Error && refused().advice.contains("--replace"));
+        let sealed = Path::new("/etc/credstore.encrypted/sekisho.store-key");
+        let found = unopened(&settings, "sekisho.db".into(), "the service is handed this key", Some(sealed));
+        assert_eq!((found.level, found.id), (Level::Notice, "not-looked-at"));
+        assert!(found.said.contains("its key is sealed for the service"), "{found:?}");
+        for handed in ["store-key:sekisho.store-key", "trail:sekisho.trail"] {
+            assert!(found.advice.contains(&format!("LoadCredentialEncrypted={handed}")), "{found:?}");
+        }
+        assert!(!found.advice.contains("restore"), "{found:?}");
     }
 }

@@ -57,6 +57,10 @@ fn one(settings: &Settings, id: &CameraId, camera: &CameraSettings) -> Finding {
                         .to_owned();
                 bad("password-refused", answer.said(), again)
             }
+            401 if answer.unknown_ways.is_some() => {
+                let plain = "switch its RTSP authentication to digest (or basic), then look again".to_owned();
+                bad("password-way", answer.said(), plain)
+            }
             401 => bad("no-password", answer.said(), format!("write a credential and name it in [cameras.{name}]")),
             404 | 454 => bad("no-such-path", answer.said(), "`sekisho setup` tries the paths that makers use".into()),
             _ => bad("refused", answer.said(), format!("mend the camera's settings; {test}")),

@@ -50,7 +50,8 @@ fn is_systemd() -> bool {
 pub(super) fn clock(status: Option<&Value>) -> Vec<Finding> {
     let mut found = Vec::new();
     let now = SystemClock::start().now().wall;
-    let set = "`timedatectl set-ntp true`, or set the clock by hand; nothing expires and is erased by a wrong clock";
+    let set = "`timedatectl set-ntp true` (where it is refused: `apt install systemd-timesyncd`), or set the clock by hand; until then \
+               nothing is erased before its time";
     if now.0 < RELEASED_MS {
         let said = format!("it says {}, which is before this program was made", now.to_rfc3339());
         found.push(Finding::error((Area::Clock, "wrong"), "", said).advise(set));
@@ -120,12 +121,17 @@ pub(super) fn time_zone(settings: &Settings) -> Vec<Finding> {
         .lists
         .values()
         .any(|list| list.rules.schedule != Hours::always() || list.rules.quiet != Hours::never());
-    let said = format!("{name}; on this machine's wall it is {}", LocalClock::system().time_of_day(now));
+    let said = format!("{name}; the time here is {}", LocalClock::system().time_of_day(now));
+    let set = "`timedatectl set-timezone Asia/Tokyo`, or time-zone in [daemon]";
+    let is_utc = |zone: std::path::PathBuf| zone.ends_with("UTC") || zone.ends_with("UCT");
+    if name == "system" && std::env::var_os("TZ").is_none() && std::fs::read_link("/etc/localtime").is_ok_and(is_utc) {
+        let said = format!("{said}, which is UTC: whoever reads times of alerts has to know");
+        return vec![Finding::notice((Area::TimeZone, "utc"), "", said).advise(set)];
+    }
     if !unset {
         return vec![Finding::ok((Area::TimeZone, "set"), "", said)];
     }
     let said = "the machine has no time zone, so hours in the configuration are taken as UTC";
-    let set = "`timedatectl set-timezone Asia/Tokyo`, or time-zone in [daemon]";
     vec![match hours {
         true => Finding::warning((Area::TimeZone, "unset"), "", said).advise(set),
         false => Finding::notice((Area::TimeZone, "unset"), "", said).advise(set),
@@ -199,6 +205,13 @@ pub(super) fn service() -> Vec<Finding> {
             vec![Finding::notice((Area::Service, "not-looked-at"), "", said).advise("run this with sudo")]
         }
     }
+}
+
+/// Where the unit lets the service write, as `systemctl show` prints it; `None` where there is no unit or no systemd.
+pub(super) fn may_write() -> Option<String> {
+    let asked = "LoadState,ProtectSystem,ReadWritePaths,BindPaths";
+    let text = is_systemd().then(|| printed("systemctl", &["show", "sekisho.service", "--property", asked]))??;
+    text.lines().any(|line| line == "LoadState=loaded").then_some(text)
 }
 
 fn unit(text: &str) -> Vec<Finding> {

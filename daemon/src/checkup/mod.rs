@@ -22,7 +22,7 @@ pub(crate) use places::SERVICE_USER;
 
 use crate::cmd::Failure;
 use crate::cmd::client::{Client, converse};
-use crate::config::{self, ConfigError, Settings};
+use crate::config::{self, ConfigError, DEFAULT_PATH, Settings};
 use serde_json::Value;
 use std::path::Path;
 
@@ -195,10 +195,10 @@ pub fn examine(config: &Path, depth: Depth) -> Report {
             findings.extend(machine::clock(told.as_ref().ok().map(|told| &told.status)));
             findings.extend(machine::time_zone(settings));
             findings.extend(machine::disk(settings));
-            findings.extend(places::of_settings(settings));
+            findings.extend(places::of_settings(settings, config));
             findings.extend(duties(settings));
             match &told {
-                Ok(told) => findings.extend(running::all(&told.status, &told.cameras)),
+                Ok(told) => findings.extend(running::all(settings, &told.status, &told.cameras)),
                 Err(error) => {
                     let silent = running::silent(settings, &error.to_string());
                     // A daemon that merely does not answer us has its own connections to the cameras.
@@ -206,6 +206,7 @@ pub fn examine(config: &Path, depth: Depth) -> Report {
                         findings.extend(cameras::probe(settings));
                     }
                     findings.push(silent);
+                    findings.extend(networks::remembered(settings));
                 }
             }
             findings.extend(networks::all(settings, depth));
@@ -217,8 +218,37 @@ pub fn examine(config: &Path, depth: Depth) -> Report {
             findings.push(Finding::notice((Area::Configuration, "not-looked-at"), "", said));
         }
     }
+    if config == Path::new(DEFAULT_PATH) {
+        for finding in &mut findings {
+            finding.advice = spelled(&finding.advice);
+        }
+    }
     findings.sort_by(|a, b| (a.area, b.level, &a.place, a.id).cmp(&(b.area, a.level, &b.place, b.id)));
     Report { findings, configured: read.is_ok() }
+}
+
+/// Commands as one types them on a box where the service has its own user.
+fn spelled(advice: &str) -> String {
+    const BY_THE_SERVICE: [&str; 7] = ["audit", "backup", "calibrate", "evaluate", "gallery", "restore", "reviewers"];
+    const BY_ROOT: [&str; 9] = [
+        "sekisho cameras",
+        "sekisho models",
+        "sekisho setup",
+        "systemctl",
+        "timedatectl",
+        "journalctl",
+        "apt ",
+        "mount",
+        "ss ",
+    ];
+    let mut spelled = advice.to_owned();
+    for verb in BY_THE_SERVICE {
+        spelled = spelled.replace(&format!("`sekisho {verb}"), &format!("`sudo -u {SERVICE_USER} sekisho {verb}"));
+    }
+    for command in BY_ROOT {
+        spelled = spelled.replace(&format!("`{command}"), &format!("`sudo {command}"));
+    }
+    spelled
 }
 
 /// What the daemon said.
@@ -291,4 +321,18 @@ fn duties(settings: &Settings) -> Vec<Finding> {
         Finding::warning((Area::Duties, id), "", said).advise(advice)
     });
     each.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::spelled;
+
+    #[test]
+    fn commands_are_spelled_as_they_work_on_a_box() {
+        let said =
+            "`sekisho gallery doctor` names each; `timedatectl set-ntp true`, `sekisho alerts list`, `sekisho setup`";
+        let whole = "`sudo -u sekisho sekisho gallery doctor` names each; `sudo timedatectl set-ntp true`, \
+                     `sekisho alerts list`, `sudo sekisho setup`";
+        assert_eq!(spelled(said), whole);
+    }
 }

@@ -11,6 +11,7 @@ use crate::providers::standing::{Shown, Why};
 use crate::run::keeper;
 use crate::site::{self, CalibrationPlaces};
 use sekisho_logic::time::Clock as _;
+use sekisho_vision::manifest::Usage;
 use sekisho_vision::session::Runtime;
 use sekisho_vision::verify::verify_one;
 
@@ -27,7 +28,13 @@ pub(super) fn all(settings: &Settings, depth: Depth) -> Vec<Finding> {
         Depth::Whole => verified(settings, &networks),
         Depth::Quick => files(&networks),
     };
-    found.extend(on_what(settings, &networks));
+    found.extend(in_use(&networks).filter(|entry| entry.usage == Usage::NonCommercial).map(|entry| {
+        let said = "its weights are for pilots and may not be used commercially";
+        let finding = Finding::notice((Area::Models, "not-commercial"), &entry.id, said);
+        finding.advise(
+            "a company's site takes another network after the pilot: [models] embedder, and models.md of the guide",
+        )
+    }));
     found.extend(calibration(settings, &networks));
     found.extend(networks.first().ok().map(|first| accuracy(settings, &first.model_digest)));
     found
@@ -81,21 +88,25 @@ fn verified(settings: &Settings, networks: &Networks) -> Vec<Finding> {
     each.collect()
 }
 
-/// On what the networks run where that is not simply the processor, by what the daemon remembers; nothing is tried here.
-fn on_what(settings: &Settings, networks: &Networks) -> Vec<Finding> {
+/// On what the networks will run, by what the daemon remembers, for when it does not say so itself; nothing is tried here.
+pub(super) fn remembered(settings: &Settings) -> Vec<Finding> {
+    let Ok(networks) = Networks::choose(settings) else { return Vec::new() };
     let finding = |one: Shown| match one.why {
         Why::Wanted => None,
-        Why::Passed => Some(Finding::ok((Area::Models, "accelerator"), one.network, one.reason)),
-        Why::Untried => Some(Finding::notice((Area::Models, "accelerator-untried"), one.network, one.reason)),
-        Why::Fallback => {
-            let said = format!("it runs on the processor: {}", one.reason);
-            let finding = Finding::warning((Area::Models, "accelerator-fallback"), one.network, said);
-            Some(finding.advise(
-                "read ACCELERATORS in sekisho(1); `sekisho models bench --forget` has it tried anew at the next start",
-            ))
-        }
+        Why::Passed => Some(Finding::ok((Area::Provider, "passed"), one.role, one.reason)),
+        Why::Untried => Some(Finding::notice((Area::Provider, "untried"), one.role, one.reason)),
+        Why::Fallback => Some(fallback(one.role, &one.reason)),
     };
-    providers::standing(settings, networks).shown().into_iter().filter_map(finding).collect()
+    providers::standing(settings, &networks).shown().into_iter().filter_map(finding).collect()
+}
+
+/// A network that was asked onto an accelerator and is not on it.
+pub(super) fn fallback(role: &str, why: &str) -> Finding {
+    let said = format!("it runs on the processor, because what was asked for was not taken: {why}");
+    Finding::warning((Area::Provider, "fallback"), role, said).advise(
+        "read ACCELERATORS in sekisho(1); `sekisho models bench` tries every device there is, and with --forget the next start \
+         does; device = \"cpu\" in [models] asks for none",
+    )
 }
 
 fn calibration(settings: &Settings, networks: &Networks) -> Vec<Finding> {
@@ -127,7 +138,7 @@ fn calibration(settings: &Settings, networks: &Networks) -> Vec<Finding> {
         let said = format!("the shipped one is in force ({age}): it was never made to fit this site's cameras");
         let finding = Finding::warning((Area::Calibration, "not-of-this-site"), "", said);
         found.push(finding.advise(
-            "let it run some days with mode = \"shadow\" in [decide], then `sekisho calibrate --from-shadow --install`, before going live",
+            "before going live: two people enrolled or more, some weeks with mode = \"shadow\" in [decide], then `sekisho calibrate --from-shadow --install`",
         ));
     }
     if found.is_empty() {
@@ -139,7 +150,8 @@ fn calibration(settings: &Settings, networks: &Networks) -> Vec<Finding> {
 /// Whether false identifications were measured with this network.
 fn accuracy(settings: &Settings, model_digest: &str) -> Finding {
     let standing = Summary::standing(settings, model_digest);
-    let measure = "`sekisho evaluate --gallery A --probes B --strangers C --groups G --write-summary` (sekisho(1))";
+    let measure = "before going live: `sekisho evaluate` with photographs of people here, --groups and --write-summary, as \
+                   operate.md of the guide says";
     let bad = |id, said: String| Finding::warning((Area::Accuracy, id), "", said).advise(measure);
     if standing.is_null() {
         return bad(

@@ -1,6 +1,7 @@
 //! The findings for people, in 80 columns, and for programs.
 
-use super::{Finding, Level, Report};
+use super::{Area, Finding, Level, Report};
+use crate::cmd::output::wrapped;
 use serde_json::{Value, json};
 
 /// A terminal as people have had it since the punched card; also fits a message or a ticket.
@@ -12,6 +13,9 @@ const INDENT: usize = 10;
 #[must_use]
 pub fn text(report: &Report) -> String {
     let mut lines = vec![headline(report)];
+    if is_watching(report) {
+        lines.push("cameras are watched; what is wanting here is wanting before going live".to_owned());
+    }
     let mut areas: Vec<_> = report.findings.iter().map(|finding| finding.area).collect();
     areas.dedup();
     let of = |area| report.findings.iter().filter(move |finding| finding.area == area && finding.level > Level::Ok);
@@ -32,9 +36,18 @@ pub fn text(report: &Report) -> String {
     }
     for finding in good {
         let head = format!("  {:<14}", finding.area.as_str());
-        lines.extend(wrapped(&placed(finding), &head, 16));
+        lines.extend(wrapped(&placed(finding), &head, 16, COLUMNS));
     }
     lines.join("\n")
+}
+
+/// No error, and daemon and cameras as they should be.
+fn is_watching(report: &Report) -> bool {
+    let fine = |area: Area| {
+        let mut its = report.findings.iter().filter(|finding| finding.area == area).peekable();
+        its.peek().is_some() && its.all(|finding| finding.level == Level::Ok)
+    };
+    report.count(Level::Error) == 0 && fine(Area::Daemon) && fine(Area::Cameras)
 }
 
 fn headline(report: &Report) -> String {
@@ -56,29 +69,9 @@ fn placed(finding: &Finding) -> String {
 
 fn entry(finding: &Finding) -> Vec<String> {
     let head = format!("  {:<8}", if finding.level == Level::Error { "ERROR" } else { finding.level.as_str() });
-    let mut lines = wrapped(&placed(finding), &head, INDENT);
+    let mut lines = wrapped(&placed(finding), &head, INDENT, COLUMNS);
     if !finding.advice.is_empty() {
-        lines.extend(wrapped(&finding.advice, &format!("{:INDENT$}-> ", ""), INDENT + 3));
-    }
-    lines
-}
-
-/// `text` in lines of at most [`COLUMNS`]; a word that is longer than a line (a path) stands alone on one.
-fn wrapped(text: &str, head: &str, indent: usize) -> Vec<String> {
-    let mut lines = vec![head.to_owned()];
-    let mut is_fresh = true;
-    for word in text.split_whitespace() {
-        let last = lines.last_mut();
-        let length = last.as_ref().map_or(0, |line| line.chars().count());
-        let gap = usize::from(!is_fresh);
-        match last {
-            Some(line) if is_fresh || length + gap + word.chars().count() <= COLUMNS => {
-                line.push_str(if is_fresh { "" } else { " " });
-                line.push_str(word);
-            }
-            _ => lines.push(format!("{:indent$}{word}", "")),
-        }
-        is_fresh = false;
+        lines.extend(wrapped(&finding.advice, &format!("{:INDENT$}-> ", ""), INDENT + 3, COLUMNS));
     }
     lines
 }
@@ -110,7 +103,6 @@ pub fn document(report: &Report) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Area;
     use super::*;
 
     fn report() -> Report {
@@ -136,9 +128,25 @@ mod tests {
     }
 
     #[test]
+    fn who_watches_is_told_so_and_nobody_else() {
+        let (daemon, gate) =
+            (Finding::ok((Area::Daemon, "watching"), "", "-"), Finding::ok((Area::Cameras, "x"), "gate", "-"));
+        let page = |findings: Vec<Finding>| text(&Report { findings, configured: true });
+        let none = Finding::warning((Area::Backups, "none"), "", "no backup");
+        assert!(page(vec![daemon.clone(), gate.clone(), none]).contains("cameras are watched"));
+        let small = Finding::warning((Area::Cameras, "small"), "yard", "small");
+        for findings in [vec![daemon.clone()], vec![gate.clone()], vec![daemon, gate, small], report().findings] {
+            assert!(!page(findings).contains("cameras are watched"));
+        }
+    }
+
+    #[test]
     fn a_path_longer_than_a_line_is_not_cut() {
         let path = "/".repeat(100);
-        assert_eq!(wrapped(&format!("a {path} b"), "  ", 2), ["  a".to_owned(), format!("  {path}"), "  b".to_owned()]);
+        assert_eq!(
+            wrapped(&format!("a {path} b"), "  ", 2, COLUMNS),
+            ["  a".to_owned(), format!("  {path}"), "  b".to_owned()]
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the running daemon says about itself, judged. Pure: two documents in, findings out.
 
-use super::{Area, Finding};
+use super::{Area, Finding, networks};
 use crate::cmd::output::field;
 use crate::config::Settings;
 use serde_json::Value;
@@ -14,14 +14,19 @@ pub(super) const STOPPED: &str = "stopped";
 /// The daemon does not answer.
 pub(super) fn silent(settings: &Settings, said: &str) -> Finding {
     let socket = settings.daemon.socket.display().to_string();
-    if said.contains("permission denied") {
+    if said.contains("permission denied") || said.contains("may not do this") {
         let why = "you may not ask the daemon";
         return Finding::warning((Area::Daemon, "not-permitted"), socket, why).advise("run this with sudo");
     }
-    if said.contains("no answer") {
+    if said.contains("no answer to") {
         let why = "it is there and does not answer within 10 s";
         return Finding::error((Area::Daemon, "hangs"), socket, why)
             .advise("`journalctl -u sekisho -n 50`, then `systemctl restart sekisho`");
+    }
+    if !said.contains("no daemon answers at") {
+        let why = format!("something is there, and answers otherwise than it should: {}", said.replace('\n', " "));
+        return Finding::error((Area::Daemon, "odd-answer"), socket, why)
+            .advise("look again in a minute; `systemctl status sekisho`, `journalctl -u sekisho -n 50`");
     }
     Finding::error((Area::Daemon, STOPPED), socket, "the daemon does not run, so nothing is watched").advise(
         "`systemctl start sekisho`; if it ends again, `journalctl -u sekisho -n 50` says why (by hand: `sekisho run`)",
@@ -29,8 +34,9 @@ pub(super) fn silent(settings: &Settings, said: &str) -> Finding {
 }
 
 /// Everything in status that somebody should hear of.
-pub(super) fn all(status: &Value, cameras: &Value) -> Vec<Finding> {
+pub(super) fn all(settings: &Settings, status: &Value, cameras: &Value) -> Vec<Finding> {
     let mut found = daemon(status);
+    found.extend(not_taken(settings, cameras));
     for camera in cameras["cameras"].as_array().into_iter().flatten() {
         found.push(self::camera(camera));
         found.extend(light(camera));
@@ -150,6 +156,26 @@ fn camera(camera: &Value) -> Finding {
     }
 }
 
+/// Cameras that are switched on in the configuration and that the daemon does not know.
+fn not_taken(settings: &Settings, cameras: &Value) -> Vec<Finding> {
+    // Without a list there is nothing to compare with.
+    let Some(known) = cameras["cameras"].as_array() else { return Vec::new() };
+    let known: Vec<_> = known.iter().filter_map(|camera| camera["name"].as_str()).collect();
+    let enabled = settings.cameras.iter().filter(|(_, camera)| camera.enabled).map(|(id, _)| id.to_string());
+    let missing = enabled.filter(|name| !known.contains(&name.as_str())).map(|name| {
+        let finding = Finding::warning(
+            (Area::Cameras, "not-taken"),
+            name,
+            "it is in the configuration, and the running daemon does not watch it",
+        );
+        finding.advise(
+            "`systemctl reload sekisho`; where its credential is new `systemctl restart sekisho`; \
+             if it stays, `journalctl -u sekisho -n 50` says why",
+        )
+    });
+    missing.collect()
+}
+
 /// A camera most of whose faces are too dark or too bright sees nobody.
 fn light(camera: &Value) -> Option<Finding> {
     let faces = camera["faces"].as_u64()?;
@@ -194,14 +220,7 @@ fn provider(models: &Value) -> Vec<Finding> {
     let each = roles.into_iter().filter(|(_, its)| its.is_object()).map(|(role, its)| {
         let on = format!("{} by {}", field(its, "device"), field(its, "provider"));
         match its["fallback"].as_str() {
-            Some(word) => {
-                let why = its["reason"].as_str().unwrap_or(word);
-                let said = format!("it runs on the processor, because what was asked for was not taken: {why}");
-                let finding = Finding::warning((Area::Provider, "fallback"), role, said);
-                finding.advise(
-                    "`sekisho models bench` tries every device there is; device = \"cpu\" in [models] asks for none",
-                )
-            }
+            Some(word) => networks::fallback(role, its["reason"].as_str().unwrap_or(word)),
             None => Finding::ok((Area::Provider, "in-use"), role, format!("runs on {on}")),
         }
     });
@@ -227,10 +246,42 @@ mod tests {
         })
     }
 
+    fn site() -> Settings {
+        let text = "[cameras.gate]\nsource = \"rtsp://192.0.2.1/x\"\n[cameras.shed]\nsource = \"rtsp://192.0.2.2/x\"\n\
+                    [cameras.off]\nsource = \"rtsp://192.0.2.3/x\"\nenabled = false\n";
+        crate::config::parse(std::path::Path::new("test.toml"), text).expect("valid")
+    }
+
+    #[test]
+    fn only_a_socket_where_nobody_answers_means_that_the_daemon_does_not_run() {
+        for (said, id) in [
+            ("no daemon answers at /run/x (connection refused); start it", STOPPED),
+            ("/run/x: permission denied; your user needs a group", "not-permitted"),
+            ("user ann may not do this; status is for the groups named in [daemon] view-groups", "not-permitted"),
+            ("/run/x: no answer to /v1/status within 10 s; see `systemctl status sekisho`", "hangs"),
+            ("the daemon answered 503 Service Unavailable to /v1/status", "odd-answer"),
+            ("/run/x: the connection to the daemon broke: broken pipe", "odd-answer"),
+            ("/run/x: the answer to /v1/status is not JSON (expected value)", "odd-answer"),
+        ] {
+            let found = silent(&site(), said);
+            assert_eq!(found.id, id, "{said}: {found:?}");
+            assert!(found.id != "odd-answer" || found.said.contains(said), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_camera_that_the_daemon_did_not_take_is_named() {
+        let gate = json!({ "cameras": [{ "name": "gate", "state": "streaming" }] });
+        let found = all(&site(), &well(), &gate);
+        let taken: Vec<_> = found.iter().filter(|finding| finding.id == "not-taken").collect();
+        assert!(taken.len() == 1 && taken[0].place == "shed" && taken[0].level == Level::Warning, "{found:?}");
+        assert!(taken[0].advice.contains("reload") && taken[0].advice.contains("restart"), "{found:?}");
+    }
+
     #[test]
     fn a_daemon_that_is_well_gives_no_reason_for_concern() {
         let cameras = json!({ "cameras": [{ "name": "gate", "state": "streaming", "faces": 900, "faces-unfit": { "exposure": 3 } }] });
-        let found = all(&well(), &cameras);
+        let found = all(&Settings::default(), &well(), &cameras);
         assert!(ids(&found, Level::Notice).is_empty(), "{found:?}");
         assert!(found.iter().any(|finding| finding.said.contains("up 2 h 1 min")), "{found:?}");
     }
@@ -253,7 +304,7 @@ mod tests {
         let mut cameras: Vec<_> = states.iter().map(|state| json!({ "name": state, "state": state })).collect();
         cameras.push(json!({ "name": "dark", "state": "streaming", "faces": 100, "faces-unfit": { "exposure": 60 } }));
         cameras.push(json!({ "name": "far", "state": "streaming", "faces": 100, "faces-unfit": { "too-small": 95 } }));
-        let found = all(&status, &json!({ "cameras": cameras }));
+        let found = all(&Settings::default(), &status, &json!({ "cameras": cameras }));
         let bad = ids(&found, Level::Warning);
         for id in [
             "daemon/storage-failed",
@@ -281,7 +332,7 @@ mod tests {
     #[test]
     fn a_status_of_another_release_is_borne() {
         for odd in [json!(null), json!({}), json!([]), json!({ "state": 5, "sinks": "x", "models": [] })] {
-            assert!(!all(&odd, &odd).is_empty());
+            assert!(!all(&site(), &odd, &odd).is_empty());
         }
     }
 }

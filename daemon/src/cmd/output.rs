@@ -19,6 +19,44 @@ pub fn watched() -> bool {
     std::io::stdout().is_terminal()
 }
 
+/// How wide the terminal is that somebody looks at; `None` where nobody does.
+fn columns() -> Option<usize> {
+    if !watched() {
+        return None;
+    }
+    ratatui::crossterm::terminal::size().ok().map(|(columns, _)| usize::from(columns)).filter(|columns| *columns > 0)
+}
+
+/// Prints a line whose first `indent` bytes are a label; on a terminal it is folded between words, under its text.
+pub fn labelled(text: &str, indent: usize) {
+    match (columns(), text.split_at_checked(indent)) {
+        (Some(columns), Some((label, said))) => wrapped(said, label, indent, columns).iter().for_each(|one| line(one)),
+        _ => line(text),
+    }
+}
+
+/// `head` and `text` in lines of at most `columns`, from the second on below column `indent`; a word that is longer than a
+/// line (a path) stands alone on one.
+#[must_use]
+pub fn wrapped(text: &str, head: &str, indent: usize, columns: usize) -> Vec<String> {
+    let mut lines = vec![head.to_owned()];
+    let mut is_fresh = true;
+    for word in text.split_whitespace() {
+        let last = lines.last_mut();
+        let length = last.as_ref().map_or(0, |line| line.chars().count());
+        let gap = usize::from(!is_fresh);
+        match last {
+            Some(line) if is_fresh || length + gap + word.chars().count() <= columns => {
+                line.push_str(if is_fresh { "" } else { " " });
+                line.push_str(word);
+            }
+            _ => lines.push(format!("{:indent$}{word}", "")),
+        }
+        is_fresh = false;
+    }
+    lines
+}
+
 /// A plain table: columns as wide as their widest cell, two spaces apart.
 #[must_use]
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {

@@ -1,7 +1,7 @@
 //! `sekisho status`: how the daemon is, in one screen.
 
 use super::client::{Client, converse};
-use super::output::{field, json, line, table};
+use super::output::{field, json, labelled, line, table};
 use super::{Failure, JsonFlag};
 use clap::Args;
 use serde_json::Value;
@@ -36,6 +36,13 @@ pub fn run(config: &Path, args: &StatusArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Where text begins, behind labels.
+const INDENT: usize = 15;
+
+fn prose(text: &str) {
+    labelled(text, INDENT);
+}
+
 fn print(status: &Value, cameras: &Value) {
     line(&format!(
         "sekisho {} {}, up {} s",
@@ -45,28 +52,28 @@ fn print(status: &Value, cameras: &Value) {
     ));
     head(status);
     let gallery = &status["gallery"];
-    line(&format!("  gallery      {} people (revision {})", field(gallery, "people"), field(gallery, "revision")));
+    prose(&format!("  gallery      {} people (revision {})", field(gallery, "people"), field(gallery, "revision")));
     if gallery["people-without-grounds"].as_u64().is_some_and(|people| people > 0) {
-        line(&format!(
+        prose(&format!(
             "  NO GROUNDS   {} people are matched without complete grounds: `sekisho gallery grounds PERSON` records them",
             field(gallery, "people-without-grounds"),
         ));
     }
     groups(&status["groups"]);
     if status["dpo"] == "none" {
-        line("  dpo          none is named ([daemon] dpo-groups): admins hand out and erase people's data, on record");
+        prose("  dpo          none is named ([daemon] dpo-groups): admins hand out and erase people's data, on record");
     }
-    line(&format!("  alerts open  {}", field(&status["alerts"], "open")));
+    prose(&format!("  alerts open  {}", field(&status["alerts"], "open")));
     status["suspensions"].as_array().into_iter().flatten().for_each(suspension);
     store(status);
     evidence(&status["evidence"]);
     retention(&status["retention"]);
-    line(&format!("  pad          {}: a photograph held up is not told from a face", field(status, "pad")));
+    prose(&format!("  pad          {}: a photograph held up is not told from a face", field(status, "pad")));
     for said in status["undone"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        line(&format!("  TO DO        {said}"));
+        prose(&format!("  TO DO        {said}"));
     }
     let delay = &status["candidate-delay-ms"];
-    line(&format!(
+    prose(&format!(
         "  first usable face to candidate  p50 {} ms, p95 {} ms over {}",
         field(delay, "p50"),
         field(delay, "p95"),
@@ -80,7 +87,7 @@ fn print(status: &Value, cameras: &Value) {
 fn head(status: &Value) {
     let paused = &status["paused"];
     if paused.is_object() {
-        line(&format!(
+        prose(&format!(
             "  PAUSED       since {} by {}: {}; no face is looked for until `sekisho resume-matching`",
             field(paused, "since"),
             field(paused, "by"),
@@ -88,18 +95,24 @@ fn head(status: &Value) {
         ));
     }
     let models = &status["models"];
-    line(&format!(
+    prose(&format!(
         "  networks     {} + {} on {} ({})",
         field(&models["detector"], "id"),
         field(&models["embedder"], "id"),
         field(models, "device"),
         field(&models["embedder"], "usage"),
     ));
+    if models["embedder"]["usage"] == "non-commercial" {
+        prose(&format!(
+            "  LICENCE      {} is for pilots; its weights may not be used commercially ([models] embedder names another)",
+            field(&models["embedder"], "id"),
+        ));
+    }
     second(&models["second"], &status["second"]);
     ["detector", "embedder"].iter().for_each(|role| provider(role, &models[*role]));
     calibration(&status["calibration"]);
     for threshold in status["thresholds"].as_array().into_iter().flatten() {
-        line(&format!(
+        prose(&format!(
             "  list {:<8}target FPIR {} per mille per track, confirmed by {}",
             field(threshold, "list"),
             field(threshold, "target-fpir-per-mille"),
@@ -114,14 +127,14 @@ fn head(status: &Value) {
 /// On what a network runs, where there is something to say: an accelerator, or why not.
 fn provider(role: &str, network: &Value) {
     if network["fallback"].is_string() {
-        line(&format!("  ON CPU       {role} {}: {}", field(network, "id"), field(network, "reason")));
+        prose(&format!("  ON CPU       {role} {}: {}", field(network, "id"), field(network, "reason")));
     } else if network["provider"].as_str().is_some_and(|provider| provider != "cpu") {
-        line(&format!("  {role:<12} {}", field(network, "reason")));
+        prose(&format!("  {role:<12} {}", field(network, "reason")));
     }
 }
 
 fn suspension(one: &Value) {
-    line(&format!(
+    prose(&format!(
         "  SUSPENDED    {kind} {subject} since {}: people rejected {} of {} alerts; no new ones until `sekisho alerts \
          resume {kind} {subject}`",
         field(one, "since"),
@@ -134,24 +147,24 @@ fn suspension(one: &Value) {
 
 /// Where everything is kept, what its key protects against, and who is told.
 fn store(status: &Value) {
-    line(&format!("  store        {}", field(&status["store"], "state")));
+    prose(&format!("  store        {}", field(&status["store"], "state")));
     let key = &status["keys"]["database"];
     let (from, protects) = (field(key, "from"), field(key, "protects-against"));
-    line(&format!("  database key from {from}; it protects against {protects}"));
-    line(&format!("               and not against {}", field(key, "does-not-protect-against")));
+    prose(&format!("  database key from {from}; it protects against {protects}"));
+    prose(&format!("               and not against {}", field(key, "does-not-protect-against")));
     for sink in status["sinks"].as_array().into_iter().flatten() {
         let waits = format!("{} pending, {} given up", field(sink, "pending"), field(sink, "dead"));
-        line(&format!("  sink {:<8}{} ({}), {waits}", field(sink, "name"), field(sink, "state"), field(sink, "kind")));
+        prose(&format!("  sink {:<8}{} ({}), {waits}", field(sink, "name"), field(sink, "state"), field(sink, "kind")));
     }
 }
 
 /// Groups of people that the latest evaluation found further apart than the site bears.
 fn groups(groups: &Value) {
     if let Some(said) = groups["unreadable"].as_str() {
-        line(&format!("  GROUPS       {said}"));
+        prose(&format!("  GROUPS       {said}"));
     }
     for apart in groups["apart"].as_array().into_iter().flatten() {
-        line(&format!(
+        prose(&format!(
             "  GROUPS       {}, by {}: {} {} times {} (more than {} is not borne; measured {})",
             field(apart, "error"),
             field(apart, "column"),
@@ -163,17 +176,17 @@ fn groups(groups: &Value) {
         ));
     }
     if groups["of-network-in-use"] == false {
-        line("  GROUPS       were measured with another network; evaluate again with --groups and --write-summary");
+        prose("  GROUPS       were measured with another network; evaluate again with --groups and --write-summary");
     }
 }
 
 fn evidence(evidence: &Value) {
     let lost: u64 = evidence["dropped-total"].as_object().into_iter().flatten().filter_map(|(_, n)| n.as_u64()).sum();
     let lost = if lost > 0 { format!(", {lost} could not be kept") } else { String::new() };
-    line(&format!("  pictures     {} of alerts kept{lost}", field(evidence, "pictures")));
+    prose(&format!("  pictures     {} of alerts kept{lost}", field(evidence, "pictures")));
     if let Some(held) = evidence["held"].as_str() {
         let due = field(evidence, "due");
-        line(&format!("  NOT ERASED   {due} pictures have expired by the clock ({held}); is the clock right?"));
+        prose(&format!("  NOT ERASED   {due} pictures have expired by the clock ({held}); is the clock right?"));
     }
 }
 
@@ -181,7 +194,7 @@ fn evidence(evidence: &Value) {
 fn retention(classes: &Value) {
     for (class, its) in classes.as_object().into_iter().flatten().filter(|(_, its)| its.is_object()) {
         let held = its["held"].as_str().map_or_else(String::new, |why| format!(", not erased yet ({why})"));
-        line(&format!(
+        prose(&format!(
             "  kept         {class}: {}, {} past their time{held}, {} on legal hold",
             field(its, "kept"),
             field(its, "due"),
@@ -192,10 +205,10 @@ fn retention(classes: &Value) {
 
 fn second(network: &Value, said: &Value) {
     if !network.is_object() {
-        line("  second       NONE: disjoint frames of one network alone make a machine-confirmed alert");
+        prose("  second       NONE: disjoint frames of one network alone make a machine-confirmed alert");
         return;
     }
-    line(&format!(
+    prose(&format!(
         "  second       {} ({}): asked {}, agreed {}, against {}, open {}, silent {}, late {}",
         field(network, "id"),
         field(network, "usage"),
@@ -207,7 +220,7 @@ fn second(network: &Value, said: &Value) {
         field(said, "late-total"),
     ));
     if said["people-without"].as_u64().is_some_and(|without| without > 0) {
-        line(&format!(
+        prose(&format!(
             "               {} people have no template of it and are never machine-confirmed: `sekisho gallery re-embed`",
             field(said, "people-without"),
         ));
@@ -217,20 +230,20 @@ fn second(network: &Value, said: &Value) {
 fn calibration(calibration: &Value) {
     let age = calibration["age-days"].as_u64().map_or("date unknown".into(), |days| format!("{days} days old"));
     let old = if calibration["old"] == true { ", OLD: calibrate again" } else { "" };
-    line(&format!("  calibration  {} ({}, {age}{old})", field(calibration, "id"), field(calibration, "source")));
+    prose(&format!("  calibration  {} ({}, {age}{old})", field(calibration, "id"), field(calibration, "source")));
     if let Some(said) = calibration["refused"].as_str() {
-        line(&format!("  REFUSED      {said}"));
+        prose(&format!("  REFUSED      {said}"));
     }
     let stale = &calibration["stale"];
     if stale.is_object() {
-        line(&format!(
+        prose(&format!(
             "  STALE        since {}: {}; policy: {}",
             field(stale, "since"),
             field(stale, "said"),
             field(stale, "on-drift")
         ));
-        line("               calibrate again (`sekisho calibrate --from-shadow --install`) or take it as known");
-        line("               (`sekisho calibrate --acknowledge`)");
+        prose("               calibrate again (`sekisho calibrate --from-shadow --install`) or take it as known");
+        prose("               (`sekisho calibrate --acknowledge`)");
     }
     if calibration["counts-strangers"] == false {
         line(
@@ -239,7 +252,7 @@ fn calibration(calibration: &Value) {
     }
     let target = &calibration["target"];
     if target["by"] == "false-candidates-per-camera-day" {
-        line(&format!(
+        prose(&format!(
             "  budget       {} false candidates a camera and day at {} strangers ({}, {} camera-days counted)",
             field(target, "false-candidates-per-camera-day"),
             field(target, "strangers-per-camera-day"),

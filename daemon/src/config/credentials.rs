@@ -71,6 +71,12 @@ impl CredentialPlaces {
         Self { handed_over, configured: configured.to_owned() }
     }
 
+    /// Whether systemd handed anything over, as it does to the service.
+    #[must_use]
+    pub const fn are_handed_over(&self) -> bool {
+        self.handed_over.is_some()
+    }
+
     /// The file of credential `name`; `None` when there is none anywhere.
     ///
     /// # Errors

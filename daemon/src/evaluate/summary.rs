@@ -66,7 +66,8 @@ impl Summary {
         let text = toml::to_string(self).map_err(|error| no(&error))?;
         let new = place.with_extension("new");
         let mut options = std::fs::OpenOptions::new();
-        let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&new).map_err(|e| no(&e))?;
+        options.create(true).truncate(true).write(true).mode(0o600);
+        let mut file = sekisho_store::open_own(&new, &mut options).map_err(|e| no(&e))?;
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| no(&error))?;
         std::fs::rename(&new, &place).map_err(|error| no(&error))
     }

@@ -7,12 +7,13 @@
 //! events.ndjson --(grown to rotate-mib)--> events.ndjson.1 --> .2 --> ... --> .keep-files --> removed
 //! ```
 //!
-//! The file is opened anew for each batch, so one that others rotate away by name is simply made again.
+//! The file is opened anew for each batch, so one that others rotate away by name is simply made again. A link in its place is
+//! not followed: `sekisho setup` writes a test alert as root, into a folder that is the service's.
 
 use super::outlet::{Down, Outcome};
 use crate::config::sink_settings::EventLogSettings;
 use crate::status::wire;
-use sekisho_store::OutboxItem;
+use sekisho_store::{OutboxItem, open_own};
 use serde_json::Value;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -75,7 +76,7 @@ impl EventLog {
         }
         let path = &self.settings.path;
         let fresh = !path.exists();
-        let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o640).open(path)?;
+        let mut file = open_own(path, OpenOptions::new().create(true).read(true).append(true).mode(0o640))?;
         let about = file.metadata()?;
         let this = (about.dev(), about.ino());
         if let Some((_, length)) = self.torn.filter(|(torn, length)| *torn == this && about.len() > *length) {

@@ -9,6 +9,7 @@
 //! its size did.
 
 use crate::error::StoreError;
+use crate::own_file::open_own;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -158,7 +159,8 @@ impl Ballast {
             return Ok(());
         }
         let fill = || -> io::Result<()> {
-            let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&self.path)?;
+            let mut options = OpenOptions::new();
+            let file = open_own(&self.path, options.write(true).create(true).truncate(true).mode(0o600))?;
             match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, self.size_bytes) {
                 // File systems without fallocate: writing takes up the room as well.
                 Err(rustix::io::Errno::OPNOTSUPP) => write_zeros(&file, self.size_bytes)?,
@@ -178,7 +180,7 @@ impl Ballast {
     /// What the operating system said.
     pub fn release(&self) -> Result<bool, StoreError> {
         // Shortened first: on copy-on-write file systems a full disk can refuse to unlink but not to truncate.
-        let shortened = OpenOptions::new().write(true).open(&self.path).and_then(|file| file.set_len(0));
+        let shortened = open_own(&self.path, OpenOptions::new().write(true)).and_then(|file| file.set_len(0));
         match shortened.and_then(|()| fs::remove_file(&self.path)) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

@@ -39,6 +39,16 @@ pub enum StoreError {
         /// The newest this program knows.
         known: i64,
     },
+    /// Written by an older program, and opened for looking only. The next start brings it up to date.
+    #[error("{}: schema {found}, this program writes {known}; the next start brings it up to date", path.display())]
+    OlderSchema {
+        /// The database.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// What this program writes.
+        known: i64,
+    },
     /// The content contradicts itself. Quarantine and restore.
     #[error("{}: the database is damaged ({detail}); stop the service, keep the file, restore the last backup", path.display())]
     Corrupt {
@@ -160,6 +170,7 @@ impl StoreError {
             | Self::WrongKey { .. }
             | Self::NotOurs { .. }
             | Self::NewerSchema { .. }
+            | Self::OlderSchema { .. }
             | Self::Corrupt { .. }
             | Self::ReadOnly { .. }
             | Self::DiskFull { .. }
@@ -234,7 +245,7 @@ impl Fault {
             ErrorCode::NotADatabase => StoreError::WrongKey { path: path_buf },
             ErrorCode::DatabaseCorrupt => StoreError::Corrupt { path: path_buf, detail: error.to_string() },
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
-                StoreError::Busy { path: path_buf, waited_ms: crate::open::BUSY_MS }
+                StoreError::Busy { path: path_buf, waited_ms: crate::connect::BUSY_MS }
             }
             ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
                 StoreError::ReadOnly { path: path_buf, detail: error.to_string() }

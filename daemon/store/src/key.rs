@@ -3,6 +3,7 @@
 //! The file holds 64 hexadecimal digits, so that it can be typed from paper when a box is rebuilt. What a key file does
 //! not protect against: it lies on the same disk as the database, so whoever takes the disk has both.
 
+use crate::own_file::open_own;
 use crate::seal::SealKey;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -223,12 +224,10 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 }
 
 fn read_file(path: &Path) -> Result<DbKey, KeyError> {
-    let no_follow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-    let file =
-        OpenOptions::new().read(true).custom_flags(no_follow).open(path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => KeyError::Missing { path: path.into() },
-            _ => KeyError::Io { path: path.into(), doing: "opening", source },
-        })?;
+    let file = open_own(path, OpenOptions::new().read(true)).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => KeyError::Missing { path: path.into() },
+        _ => KeyError::Io { path: path.into(), doing: "opening", source },
+    })?;
     let about = file.metadata().map_err(|source| KeyError::Io { path: path.into(), doing: "inspecting", source })?;
     let mode = about.mode() & 0o7777;
     if mode & 0o077 != 0 {

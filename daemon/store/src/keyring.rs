@@ -19,8 +19,9 @@
 
 use crate::error::StoreError;
 use crate::key::DbKey;
+use crate::own_file::open_own;
 use crate::seal::SealKey;
-use rustix::fs::{FlockOperation, OFlags};
+use rustix::fs::FlockOperation;
 use sekisho_logic::rotation::{Rotation, SEED_BYTES};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, OpenOptions};
@@ -252,7 +253,9 @@ impl Keyring {
     pub(crate) fn lock(&self) -> Result<RingLock, StoreError> {
         let path = self.path.with_file_name("people.keys.lock");
         let fail = |error: io::Error| StoreError::io(&path, "locking people's keys", error);
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(fail)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let file = open_own(&path, &mut options).map_err(fail)?;
         rustix::fs::flock(&file, FlockOperation::LockExclusive).map_err(|error| fail(error.into()))?;
         Ok(RingLock { _file: file })
     }
@@ -311,8 +314,7 @@ impl Keyring {
     fn decoded(&self) -> Result<Ring, StoreError> {
         let damaged = |what| lost(&self.path, what);
         let fail = |error| StoreError::io(&self.path, "reading people's keys", error);
-        let flags = OFlags::NOFOLLOW.bits().cast_signed();
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(&self.path).map_err(fail)?;
+        let file = open_own(&self.path, OpenOptions::new().read(true)).map_err(fail)?;
         let about = file.metadata().map_err(fail)?;
         if about.mode() & 0o077 != 0 {
             return Err(StoreError::Keyring {
@@ -384,14 +386,19 @@ pub(crate) fn lost(path: &Path, what: &str) -> StoreError {
     }
 }
 
-/// Overwrites a file with zeros, has that on the disk, and removes it. Nothing where there is none.
+/// Overwrites a file with zeros, has that on the disk, and removes it. Nothing where there is none. One that has another name
+/// as well only loses this name: a crash between the two steps of a replacement leaves the file in use with two.
 pub(crate) fn wipe(path: &Path) -> io::Result<()> {
-    let mut file = match OpenOptions::new().write(true).open(path) {
+    let mut file = match open_own(path, OpenOptions::new().write(true)) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
-    let mut left = file.metadata()?.len();
+    let about = file.metadata()?;
+    if about.nlink() > 1 {
+        return fs::remove_file(path);
+    }
+    let mut left = about.len();
     let zeros = [0; 4096];
     while left > 0 {
         let step = usize::try_from(left).unwrap_or(zeros.len()).min(zeros.len());

@@ -100,6 +100,40 @@ fn what_a_crash_left_is_overwritten_by_the_next_edit() {
     }
 }
 
+/// The crash comes when the file in use has its second name already and its successor is not in place yet.
+#[test]
+fn a_crash_in_the_middle_of_a_replacement_costs_no_key() {
+    let mut here = Bench::new();
+    let ring = here.add(&["ann-1"]);
+    fs::hard_link(here.ring.path(), here.dir.path().join("people.keys.old")).expect("linked");
+    let after = here.add(&["bob-1"]);
+    assert_eq!(bytes(&ring, "ann-1", 1), bytes(&after, "ann-1", 1));
+    assert_eq!(here.names(), ["people.keys", "people.keys.lock"]);
+}
+
+/// The directory is the service's, and root's commands work in it.
+#[test]
+fn a_link_in_the_place_of_a_file_of_ours_is_neither_overwritten_nor_made_through() {
+    for name in ["people.keys.old", "people.keys.draft", "people.keys.lock"] {
+        let here = Bench::new();
+        let theirs = here.dir.path().join("shadow");
+        fs::write(&theirs, "root:x").expect("written");
+        let made = here.dir.path().join("made");
+        for target in [&theirs, &made] {
+            std::os::unix::fs::symlink(target, here.dir.path().join(name)).expect("linked");
+            let locked = here.ring.lock().and_then(|_| here.ring.wipe_leftovers());
+            let error = match locked {
+                Err(error) => error.to_string(),
+                Ok(()) => panic!("{name} was followed to {}", target.display()),
+            };
+            assert!(error.contains("it is a link, which is not followed"), "{error}");
+            fs::remove_file(here.dir.path().join(name)).expect("own link");
+        }
+        assert_eq!(fs::read(&theirs).expect("there"), b"root:x", "{name}");
+        assert!(!made.exists(), "{name}");
+    }
+}
+
 #[test]
 fn every_damaged_byte_and_every_cut_is_refused_in_a_sentence() {
     let mut here = Bench::new();

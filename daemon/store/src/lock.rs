@@ -1,5 +1,6 @@
 //! One `run` at a time in a state directory. Tools may open the database beside it; a second daemon may not.
 
+use crate::own_file::open_own;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -42,14 +43,9 @@ impl InstanceLock {
     pub fn acquire(dir: &Path) -> Result<Self, LockError> {
         let path = dir.join("run.lock");
         let fail = |source: io::Error| LockError::Io { path: path.clone(), source };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(fail)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut file = open_own(&path, &mut options).map_err(fail)?;
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {

@@ -1,49 +1,14 @@
-//! Opening the database, with every setting that safety rests on set and read back on every connection.
+//! The open store: the connection, its key, and how work is done on it. How it is connected says [`connect`](crate::connect).
 
-use crate::disk::{Ballast, Space};
+use crate::connect::{BUSY_MS, Cipher, Intent, connect_making_room, lines};
+use crate::disk::Space;
 use crate::erase::OnStep;
 use crate::error::{Fault, StoreError};
 use crate::key::{DbKey, KeySource};
 use crate::keyring::Keyring;
-use crate::migrate;
 use crate::sign::SigningKey;
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-/// How long a connection waits for another process before it gives up. The longest thing a tool does in one transaction
-/// is storing one person's photos, tens of milliseconds.
-pub(crate) const BUSY_MS: u64 = 5000;
-/// The log is folded back into the database once it has this many pages (of 4 KiB): at most about 260 KiB of log, so that
-/// a small ballast is enough to get going again on a full disk, and erased bytes do not stay in the log for long.
-pub(crate) const CHECKPOINT_PAGES: i64 = 64;
-/// After a large transaction (photos) the log file is cut back to this size when it is next reset.
-const LOG_BYTES_MAX: i64 = 1024 * 1024;
-/// Up to this size the whole file is checked at start; above it, everything but the pages of photos and pictures. Reading and decrypting
-/// runs at some hundred megabytes a second, and the cold start has three seconds in all.
-const FULL_CHECK_BYTES_MAX: u64 = 64 * 1024 * 1024;
-
-/// What makes the file readable.
-pub(crate) enum Cipher {
-    Key(DbKey),
-    /// Plain SQLite, so that a test can look for erased bytes in the files.
-    #[cfg(test)]
-    None,
-}
-
-impl Cipher {
-    const fn key(&self) -> Option<&DbKey> {
-        match self {
-            Self::Key(key) => Some(key),
-            #[cfg(test)]
-            Self::None => None,
-        }
-    }
-}
 
 /// The open store. One owner; move it into a [`StoreThread`](crate::StoreThread) to share it.
 pub struct Store {
@@ -53,6 +18,8 @@ pub struct Store {
     cipher: Cipher,
     /// Set when an error makes the open descriptors untrustworthy; the next use opens the file anew.
     spoiled: bool,
+    /// How it is opened anew.
+    again: Intent,
     /// The row of `runs` this process writes under.
     pub(crate) run: Option<i64>,
     /// What people's photographs, templates and pictures are sealed with.
@@ -63,12 +30,6 @@ pub struct Store {
     pub(crate) signing: Option<SigningKey>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Missing {
-    Create,
-    Refuse,
-}
-
 impl Store {
     /// Opens the database at `path`, or makes it (mode 0600, in a directory of mode 0700) with the present schema. An older
     /// schema is brought up to date.
@@ -76,7 +37,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; each variant says what to do.
     pub fn create_or_open(path: &Path, key: DbKey) -> Result<Self, StoreError> {
-        Self::open(path, Cipher::Key(key), Missing::Create)
+        Self::open(path, Cipher::Key(key), Intent::Create)
     }
 
     /// Opens the database at `path`; never makes one.
@@ -84,23 +45,34 @@ impl Store {
     /// # Errors
     /// [`StoreError::Absent`] when there is none; otherwise as [`create_or_open`](Self::create_or_open).
     pub fn open_existing(path: &Path, key: DbKey) -> Result<Self, StoreError> {
-        Self::open(path, Cipher::Key(key), Missing::Refuse)
+        Self::open(path, Cipher::Key(key), Intent::Open)
     }
 
-    /// The same without encryption.
+    /// Opens the database at `path` for looking: neither its content nor its form, mode or log is changed, and whatever would
+    /// change it is refused.
+    ///
+    /// # Errors
+    /// [`StoreError::OlderSchema`] where it would have to be brought up to date first; otherwise as
+    /// [`open_existing`](Self::open_existing).
+    pub fn open_to_look(path: &Path, key: DbKey) -> Result<Self, StoreError> {
+        Self::open(path, Cipher::Key(key), Intent::Look)
+    }
+
+    /// [`create_or_open`](Self::create_or_open) without encryption.
     #[cfg(test)]
     pub(crate) fn create_or_open_plain(path: &Path) -> Result<Self, StoreError> {
-        Self::open(path, Cipher::None, Missing::Create)
+        Self::open(path, Cipher::None, Intent::Create)
     }
 
-    fn open(path: &Path, cipher: Cipher, missing: Missing) -> Result<Self, StoreError> {
-        let connection = connect_making_room(path, &cipher, missing)?;
+    fn open(path: &Path, cipher: Cipher, intent: Intent) -> Result<Self, StoreError> {
+        let connection = connect_making_room(path, &cipher, intent)?;
         let keyring = Keyring::beside(path, cipher.key());
         Ok(Self {
             connection: Some(connection),
             path: path.into(),
             cipher,
             spoiled: false,
+            again: if intent == Intent::Look { Intent::Look } else { Intent::Open },
             run: None,
             keyring,
             on_step: None,
@@ -120,8 +92,8 @@ impl Store {
         self.spoiled = true;
         // Closed before it is opened: the shared-memory file is only mapped anew once its last user is gone.
         drop(self.connection.take());
-        let connection = connect_making_room(&self.path, &self.cipher, Missing::Refuse)?;
-        if !fold_back(&connection).map_err(|fault| fault.at(&self.path))? {
+        let connection = connect_making_room(&self.path, &self.cipher, self.again)?;
+        if self.again != Intent::Look && !fold_back(&connection).map_err(|fault| fault.at(&self.path))? {
             return Err(StoreError::Busy { path: self.path.clone(), waited_ms: BUSY_MS });
         }
         self.connection = Some(connection);
@@ -273,205 +245,6 @@ impl std::fmt::Debug for Store {
     }
 }
 
-/// Opening needs a little room itself (the shared-memory file), so a daemon that restarts on a full disk could not even
-/// start to put things right. It gives up the ballast for that, as it would have done while running.
-fn connect_making_room(path: &Path, cipher: &Cipher, missing: Missing) -> Result<Connection, StoreError> {
-    let first = connect(path, cipher, missing);
-    if !matches!(first, Err(StoreError::DiskFull { .. })) || !Ballast::beside(path, 0).release().unwrap_or(false) {
-        return first;
-    }
-    tracing::warn!(path = %path.display(), "the disk is full; the reserve was given up to open the database, free some space soon");
-    connect(path, cipher, missing)
-}
-
-fn connect(path: &Path, cipher: &Cipher, missing: Missing) -> Result<Connection, StoreError> {
-    prepare_files(path, missing)?;
-    refuse_plain_file(path, cipher)?;
-    // Without the CREATE flag: the file exists by now, and one that vanishes in between must not come back empty.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags).map_err(|error| Fault::Sql(error).at(path))?;
-    unlock(&connection, cipher).map_err(|fault| fault.at(path))?;
-    if connection.is_readonly("main").map_err(|error| Fault::Sql(error).at(path))? {
-        return Err(StoreError::ReadOnly { path: path.into(), detail: "it could only be opened for reading".into() });
-    }
-    let found = migrate::identify(&connection, path)?;
-    if found == 0 {
-        if missing == Missing::Refuse && fs::metadata(path).is_ok_and(|about| about.len() == 0) {
-            return Err(StoreError::Absent { path: path.into() });
-        }
-        // Only possible before the first table exists.
-        connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL").map_err(|error| Fault::Sql(error).at(path))?;
-    }
-    settle_settings(&connection, path)?;
-    migrate::bring_up_to_date(&mut connection, path)?;
-    check_at_start(&connection, path)?;
-    Ok(connection)
-}
-
-/// Makes or inspects the directory and the file: private modes, writable, and an answer in words when not.
-fn prepare_files(path: &Path, missing: Missing) -> Result<(), StoreError> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if missing == Missing::Create && !directory.exists() {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(|error| StoreError::io(directory, "making the directory", error))?;
-    }
-    match OpenOptions::new().read(true).write(true).open(path) {
-        Ok(file) => make_private(&file, path)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if missing == Missing::Refuse {
-                return Err(StoreError::Absent { path: path.into() });
-            }
-            OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(path)
-                .and_then(|file| file.sync_all())
-                .and_then(|()| File::open(directory)?.sync_all())
-                .map_err(|error| StoreError::io(path, "making the database", error))?;
-        }
-        Err(error) => return Err(StoreError::io(path, "opening the database", error)),
-    }
-    let about =
-        fs::metadata(directory).map_err(|error| StoreError::io(directory, "inspecting the directory", error))?;
-    let mode = about.mode() & 0o7777;
-    if mode & 0o022 != 0 {
-        return Err(StoreError::Exposed { path: directory.into(), mode });
-    }
-    // SQLite makes its log beside the database; where it cannot, it fails much later and says less.
-    rustix::fs::access(directory, rustix::fs::Access::WRITE_OK)
-        .map_err(|error| StoreError::io(directory, "writing to the directory", error))
-}
-
-/// SQLite gives the log and the shared-memory file the mode of the database, so this one mode covers all three.
-fn make_private(file: &File, path: &Path) -> Result<(), StoreError> {
-    let about = file.metadata().map_err(|error| StoreError::io(path, "inspecting the database", error))?;
-    let mode = about.mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        tracing::warn!(path = %path.display(), mode = format!("{mode:04o}"), "the database was open to others; set to 0600");
-        file.set_permissions(fs::Permissions::from_mode(0o600))
-            .map_err(|error| StoreError::io(path, "closing the database to others", error))?;
-    }
-    Ok(())
-}
-
-/// With a key, SQLCipher reads a plain database as noise and would report a wrong key.
-fn refuse_plain_file(path: &Path, cipher: &Cipher) -> Result<(), StoreError> {
-    match cipher {
-        Cipher::Key(_) => {}
-        #[cfg(test)]
-        Cipher::None => return Ok(()),
-    }
-    let mut head = [0_u8; 16];
-    let read = File::open(path).and_then(|mut file| file.read(&mut head));
-    match read {
-        Ok(16) if head.starts_with(b"SQLite format 3\0") => {
-            Err(StoreError::NotOurs { path: path.into(), detail: "an SQLite file that is not encrypted".into() })
-        }
-        Ok(_) => Ok(()),
-        Err(error) => Err(StoreError::io(path, "reading the database", error)),
-    }
-}
-
-/// Keys the connection, before anything else, and proves the key by reading the first page.
-///
-/// `cipher_memory_security` stays off. The key itself lies in SQLCipher's own locked memory either way; on, it would also
-/// lock and wipe every page buffer, and loading 50 000 templates took 1.6 s instead of 0.5 s (batches 3.6 times as long) on
-/// a loaded two-core machine, while the gallery built from those pages stays readable in memory all the same. The service
-/// turns off core dumps and swap instead.
-fn unlock(connection: &Connection, cipher: &Cipher) -> Result<(), Fault> {
-    match cipher {
-        Cipher::Key(key) => {
-            connection.execute_batch(&key.pragma())?;
-            // SQLCipher would print its own lines to standard error; what matters of them comes back as an error.
-            connection.execute_batch("PRAGMA cipher_log_level = NONE")?;
-        }
-        #[cfg(test)]
-        Cipher::None => {}
-    }
-    connection.busy_timeout(Duration::from_millis(BUSY_MS))?;
-    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
-    Ok(())
-}
-
-fn settle_settings(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let settings: [(&'static str, &str, &str); 12] = [
-        // A commit returns only once the log is synced: an acknowledged alert survives a power cut.
-        ("journal_mode", "WAL", "wal"),
-        ("synchronous", "FULL", "2"),
-        // Erased bytes are overwritten with zeros, in the pages and in the free space of pages.
-        ("secure_delete", "ON", "1"),
-        ("foreign_keys", "ON", "1"),
-        // So that REPLACE cannot slip past the triggers that keep journal and audit append-only.
-        ("recursive_triggers", "ON", "1"),
-        ("wal_autocheckpoint", "64", "64"),
-        ("journal_size_limit", "1048576", "1048576"),
-        ("busy_timeout", "5000", "5000"),
-        // Sorting never spills templates into a temporary file.
-        ("temp_store", "MEMORY", "2"),
-        ("cell_size_check", "ON", "1"),
-        // A damaged file must not be able to make us call functions from its schema.
-        ("trusted_schema", "OFF", "0"),
-        ("auto_vacuum", "", "2"),
-    ];
-    debug_assert!(settings[5].1 == CHECKPOINT_PAGES.to_string() && settings[6].1 == LOG_BYTES_MAX.to_string());
-    for (name, value, wanted) in settings {
-        if !value.is_empty() {
-            connection
-                .pragma_update(None, name, value)
-                .or_else(|error| match error {
-                    // Some of these answer with the new value; that is no failure.
-                    rusqlite::Error::ExecuteReturnedResults => Ok(()),
-                    other => Err(other),
-                })
-                .map_err(|error| Fault::Sql(error).at(path))?;
-        }
-        let found = connection
-            .query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, rusqlite::types::Value>(0))
-            .map_err(|error| Fault::Sql(error).at(path))?;
-        let found = match found {
-            rusqlite::types::Value::Integer(number) => number.to_string(),
-            rusqlite::types::Value::Text(text) => text,
-            other => format!("{other:?}"),
-        };
-        if found != wanted {
-            return Err(StoreError::Setting { path: path.into(), setting: name, wanted: wanted.into(), found });
-        }
-    }
-    // Refuses statements that could corrupt the file from within (writing the schema table, shadow tables).
-    connection
-        .set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)
-        .map_err(|error| Fault::Sql(error).at(path))
-        .map(|_| ())
-}
-
-fn check_at_start(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let size = fs::metadata(path).map_or(0, |about| about.len());
-    let checks: &[&str] = if size <= FULL_CHECK_BYTES_MAX {
-        &["PRAGMA quick_check(1)"]
-    } else {
-        &[
-            "PRAGMA quick_check('sqlite_schema')",
-            "PRAGMA quick_check('people')",
-            "PRAGMA quick_check('templates')",
-            "PRAGMA quick_check('alerts')",
-            "PRAGMA quick_check('votes')",
-            "PRAGMA quick_check('outbox')",
-            "PRAGMA quick_check('audit')",
-        ]
-    };
-    for check in checks {
-        let findings = lines(connection, check).map_err(|error| Fault::Sql(error).at(path))?;
-        if let Some(detail) = findings.into_iter().find(|line| line != "ok") {
-            return Err(StoreError::Corrupt { path: path.into(), detail });
-        }
-    }
-    Ok(())
-}
-
 /// A count from column `index`. SQLite has no unsigned numbers; a count is never negative.
 pub(crate) fn count_at(row: &rusqlite::Row<'_>, index: usize) -> Result<u64, rusqlite::Error> {
     row.get::<_, i64>(index).map(|count| u64::try_from(count).unwrap_or(0))
@@ -481,10 +254,6 @@ pub(crate) fn count_at(row: &rusqlite::Row<'_>, index: usize) -> Result<u64, rus
 fn fold_back(connection: &Connection) -> Result<bool, Fault> {
     let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
     Ok(busy == 0)
-}
-
-fn lines(connection: &Connection, sql: &str) -> Result<Vec<String>, rusqlite::Error> {
-    connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
 }
 
 #[cfg(test)]

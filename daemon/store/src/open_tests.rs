@@ -1,6 +1,10 @@
 use super::*;
+use crate::SCHEMA_VERSION;
 use crate::testing::{Bench, KEY, key, story};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::time::Duration;
 
 #[test]
 fn a_new_store_is_private_and_opens_again() {
@@ -97,15 +101,107 @@ fn loose_modes_are_closed_or_refused() {
     let dir = tempfile::tempdir().expect("temp dir");
     let path = dir.path().join("db");
     Store::create_or_open(&path, key()).expect("made").close().expect("closed");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o664)).expect("chmod");
+    fs::set_permissions(&path, Permissions::from_mode(0o664)).expect("chmod");
     Store::open_existing(&path, key()).expect("opened");
     assert_eq!(fs::metadata(&path).expect("there").mode() & 0o7777, 0o600);
     for mode in [0o770, 0o702, 0o1777] {
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(mode)).expect("chmod");
+        fs::set_permissions(dir.path(), Permissions::from_mode(mode)).expect("chmod");
         let error = Store::open_existing(&path, key()).expect_err("exposed");
         assert!(matches!(error, StoreError::Exposed { .. }) && error.to_string().contains("chmod 700"), "{error}");
     }
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).expect("chmod");
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o700)).expect("chmod");
+}
+
+#[test]
+fn a_link_in_the_place_of_database_log_or_reserve_is_not_followed() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let [theirs, own, path] = ["shadow", "own.db", "sekisho.db"].map(|name| dir.path().join(name));
+    fs::write(&theirs, "root:x").expect("written");
+    fs::set_permissions(&theirs, Permissions::from_mode(0o640)).expect("chmod");
+    Store::create_or_open(&own, key()).expect("made").close().expect("closed");
+    fs::set_permissions(&own, Permissions::from_mode(0o640)).expect("chmod");
+    for target in [&theirs, &own] {
+        symlink(target, &path).expect("linked");
+        for open in [Store::create_or_open, Store::open_existing, Store::open_to_look] {
+            let error = open(&path, key()).expect_err("a link").to_string();
+            assert!(error.contains("it is a link, which is not followed"), "{error}");
+        }
+        assert_eq!(fs::metadata(target).expect("there").mode() & 0o7777, 0o640);
+        fs::remove_file(&path).expect("own link");
+    }
+    for beside in ["own.db-wal", "own.db-shm"] {
+        symlink(&theirs, dir.path().join(beside)).expect("linked");
+        assert!(Store::create_or_open(&own, key()).is_err(), "{beside} was followed");
+        fs::remove_file(dir.path().join(beside)).expect("own link");
+    }
+    let reserve = crate::Ballast::beside(&own, 5000);
+    symlink(&theirs, dir.path().join("ballast")).expect("linked");
+    assert!(reserve.release().is_err());
+    assert!(reserve.fill().is_err());
+    symlink(&theirs, dir.path().join("run.lock")).expect("linked");
+    assert!(crate::InstanceLock::acquire(dir.path()).is_err());
+    assert_eq!(fs::read(&theirs).expect("there"), b"root:x");
+    // The directory itself may be one: an administrator put it elsewhere.
+    let by_link = dir.path().join("link");
+    symlink(dir.path(), &by_link).expect("linked");
+    Store::create_or_open(&by_link.join("own.db"), key()).expect("opened").close().expect("closed");
+}
+
+#[test]
+fn looking_changes_neither_content_nor_mode_nor_log_and_refuses_to_write() {
+    let mut bench = Bench::new();
+    bench.store.append(&story("a-1")[0], &[], "daemon").expect("appended");
+    bench.store.checkpoint().expect("folded");
+    bench.store.append(&story("a-1")[1], &[], "daemon").expect("appended");
+    // As a crash leaves it: part of the content is in the log only.
+    let dir = tempfile::tempdir().expect("temp dir");
+    let [path, log] = ["sekisho.db", "sekisho.db-wal"].map(|name| {
+        let copy = dir.path().join(name);
+        fs::copy(bench.dir.path().join(name), &copy).expect("copied");
+        fs::set_permissions(&copy, Permissions::from_mode(0o640)).expect("chmod");
+        copy
+    });
+    let as_it_is = || {
+        let mode = fs::metadata(&path).expect("there").mode() & 0o7777;
+        (fs::read(&path).expect("read"), fs::read(&log).expect("read"), mode)
+    };
+    let before = as_it_is();
+    let mut store = Store::open_to_look(&path, key()).expect("opened");
+    assert_eq!(store.journal_end().expect("read"), 2);
+    store.append(&story("a-1")[2], &[], "daemon").expect_err("only looking");
+    store.people().expect("opened anew, for looking");
+    store.spoil();
+    assert_eq!(store.journal_end().expect("read"), 2);
+    drop(store);
+    assert!(before == as_it_is(), "looking changed the database, its log or its mode");
+
+    // A log without content goes when the last connection closes, as it came.
+    Store::open_existing(&path, key()).expect("opened").close().expect("closed");
+    let names = || fs::read_dir(dir.path()).expect("dir").count();
+    assert_eq!(names(), 1);
+    drop(Store::open_to_look(&path, key()).expect("opened"));
+    assert_eq!(names(), 1, "a look leaves a file behind");
+}
+
+#[test]
+fn looking_at_an_older_form_says_so_and_does_not_bring_it_up_to_date() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let path = dir.path().join("db");
+    Store::create_or_open(&path, key()).expect("made").close().expect("closed");
+    let plain = || {
+        let connection = Connection::open(&path).expect("open");
+        connection.execute_batch(&key().pragma()).expect("key");
+        connection
+    };
+    let version = || plain().query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).expect("pragma");
+    let older = SCHEMA_VERSION - 1;
+    plain().pragma_update(None, "user_version", older).expect("set");
+    fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("chmod");
+    let error = Store::open_to_look(&path, key()).expect_err("older");
+    let said = format!("schema {older}, this program writes {SCHEMA_VERSION}; the next start brings it up to date");
+    assert!(error.to_string().ends_with(&said), "{error}");
+    assert_eq!((version(), fs::metadata(&path).expect("there").mode() & 0o777), (older, 0o644));
+    assert!(matches!(Store::open_to_look(&dir.path().join("none"), key()), Err(StoreError::Absent { .. })));
 }
 
 #[test]

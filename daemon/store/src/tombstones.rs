@@ -7,6 +7,7 @@
 use crate::erase::Erasure;
 use crate::error::StoreError;
 use crate::open::Store;
+use crate::own_file::open_own;
 use crate::receipt::{ReceiptVerdict, signed, verdict};
 use sekisho_logic::id::PersonId;
 use sekisho_logic::time::WallMs;
@@ -95,7 +96,7 @@ fn beside(database: &Path) -> PathBuf {
 
 /// A crash may have left half a line; the new one begins on a line of its own.
 fn append(path: &Path, line: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    let mut file = open_own(path, OpenOptions::new().append(true).create(true).mode(0o600))?;
     file.write_all(format!("\n{line}\n").as_bytes())?;
     file.sync_all()?;
     File::open(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()

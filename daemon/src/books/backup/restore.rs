@@ -13,7 +13,7 @@ use crate::cmd::Failure;
 use crate::config::Settings;
 use crate::site;
 use sekisho_logic::time::WallMs;
-use sekisho_store::{InstanceLock, Signed, Store, Tombstone};
+use sekisho_store::{InstanceLock, Signed, Store, Tombstone, open_own};
 use serde_json::{Value, json};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -225,7 +225,7 @@ fn put_aside(from: &Path, to: &Path) -> io::Result<()> {
 fn purge(aside: &Path) -> io::Result<()> {
     for entry in fs::read_dir(aside)? {
         let path = entry?.path();
-        let mut file = OpenOptions::new().write(true).open(&path)?;
+        let mut file = open_own(&path, OpenOptions::new().write(true))?;
         let length = file.metadata()?.len();
         io::copy(&mut io::Read::take(io::repeat(0), length), &mut file)?;
         file.sync_all()?;

@@ -15,7 +15,7 @@ use sekisho_logic::calibration::{Calibration, RawCalibration, RawRow, SourceKind
 use sekisho_logic::policy::Policy;
 use sekisho_logic::role::Action;
 use sekisho_logic::time::{Clock as _, WallMs};
-use sekisho_store::{Network, Store};
+use sekisho_store::{Network, Store, open_own};
 use serde_json::{Value, json as document};
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -347,7 +347,7 @@ fn text(table: &RawCalibration) -> Result<String, Failure> {
 /// Puts a calibration where the daemon looks for it. Made by root, it is given to whom the state directory belongs, or the
 /// daemon could not read it.
 fn install(path: &Path, text: &str) -> Result<(), Failure> {
-    use std::os::unix::fs::{MetadataExt as _, chown};
+    use std::os::unix::fs::{MetadataExt as _, lchown};
     put(path, text)?;
     let no = |error: std::io::Error| Failure::No(format!("{}: {error}; give it to the service's user", path.display()));
     let owner = std::fs::metadata(path.parent().unwrap_or(Path::new("."))).map_err(no)?;
@@ -355,7 +355,7 @@ fn install(path: &Path, text: &str) -> Result<(), Failure> {
     if (own.uid(), own.gid()) == (owner.uid(), owner.gid()) {
         return Ok(());
     }
-    chown(path, Some(owner.uid()), Some(owner.gid())).map_err(no)
+    lchown(path, Some(owner.uid()), Some(owner.gid())).map_err(no)
 }
 
 /// Writes a file whole or not at all, for its owner's eyes.
@@ -364,7 +364,7 @@ fn put(path: &Path, text: &str) -> Result<(), Failure> {
     let no = |error: std::io::Error| Failure::No(format!("{}: {error}", path.display()));
     let new = path.with_extension("toml.new");
     let mut options = std::fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new).map_err(no)?;
+    let mut file = open_own(&new, options.write(true).create(true).truncate(true).mode(0o600)).map_err(no)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(no)?;
     std::fs::rename(&new, path).map_err(no)
 }
