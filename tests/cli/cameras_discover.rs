@@ -7,6 +7,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 const GROUP: Ipv4Addr = Ipv4Addr::new(239, 255, 255, 250);
 
@@ -31,11 +32,13 @@ fn discover(args: &[&str]) -> Output {
     command.output().expect("the program starts")
 }
 
-fn matches(scopes: &str, services: &str) -> String {
+fn matches(question: &str, endpoint: &str, scopes: &str, services: &str) -> String {
+    let id = question.split_once("MessageID>").and_then(|(_, rest)| rest.split_once('<')).map_or("", |(id, _)| id);
     format!(
         "<?xml version=\"1.0\"?><s:Envelope xmlns:s=\"http://www.w3.org/2003/05/soap-envelope\" \
          xmlns:a=\"http://schemas.xmlsoap.org/ws/2004/08/addressing\" xmlns:d=\"http://schemas.xmlsoap.org/ws/2005/04/discovery\">\
-         <s:Body><d:ProbeMatches><d:ProbeMatch><a:EndpointReference><a:Address>urn:uuid:42</a:Address></a:EndpointReference>\
+         <s:Header><a:RelatesTo>{id}</a:RelatesTo></s:Header><s:Body><d:ProbeMatches>\
+         <d:ProbeMatch><a:EndpointReference><a:Address>{endpoint}</a:Address></a:EndpointReference>\
          <d:Types>dn:NetworkVideoTransmitter</d:Types><d:Scopes>{scopes}</d:Scopes><d:XAddrs>{services}</d:XAddrs>\
          </d:ProbeMatch></d:ProbeMatches></s:Body></s:Envelope>"
     )
@@ -68,9 +71,14 @@ fn services() -> (u16, Arc<Mutex<String>>) {
                     format!("<r><Media><XAddr>http://127.0.0.1:{port}/media</XAddr></Media></r>")
                 }
                 () if request.contains("GetProfiles") => {
-                    "<r><Profiles token=\"sub\"><VideoEncoderConfiguration><Width>640</Width><Height>360</Height>\
-                     </VideoEncoderConfiguration></Profiles></r>"
-                        .to_owned()
+                    let size = "<Width>640</Width><Height>360</Height>";
+                    let profile = |token: &str| {
+                        format!("<Profiles token=\"{token}\"><VideoEncoderConfiguration>{size}</VideoEncoderConfiguration></Profiles>")
+                    };
+                    format!("<r>{}{}</r>", profile("away"), profile("sub"))
+                }
+                () if request.contains(">away<") => {
+                    "<r><MediaUri><Uri>rtsp://ann:secret-word@192.0.2.66/live</Uri></MediaUri></r>".to_owned()
                 }
                 () => "<r><MediaUri><Uri>rtsp://ann:secret-word@127.0.0.1/live</Uri></MediaUri></r>".to_owned(),
             };
@@ -80,31 +88,31 @@ fn services() -> (u16, Arc<Mutex<String>>) {
     (port, heard)
 }
 
-#[test]
-fn a_camera_is_found_once_and_liars_are_passed_over() {
-    let Some(socket) = listening() else { return };
-    let (port, heard) = services();
-    let service = format!("http://127.0.0.1:{port}/onvif/device_service");
-    let good = matches(
-        "onvif://www.onvif.org/name/Front%20Door onvif://www.onvif.org/hardware/IPC-7 onvif://www.onvif.org/location/gate",
-        &service,
-    );
-    let stranger =
-        matches("onvif://www.onvif.org/name/%1b%5b2Jliar", "http://192.0.2.9/onvif").replace("uuid:42", "uuid:43");
-    let question = Arc::new(Mutex::new(String::new()));
-    let asked = Arc::clone(&question);
-    let responder = std::thread::spawn(move || {
+/// Answers questions as a camera, and at the same time as whoever means no good, until it gets a single byte. Keeps the last
+/// question.
+fn respond(socket: UdpSocket, service: String, asked: Arc<Mutex<String>>) -> JoinHandle<()> {
+    let good = move |question: &str| {
+        let scopes = "onvif://www.onvif.org/name/Front%20Door onvif://www.onvif.org/hardware/IPC-7 onvif://www.onvif.org/location/gate";
+        matches(question, "urn:uuid:42", scopes, &service)
+    };
+    std::thread::spawn(move || {
         let mut datagram = [0_u8; 4096];
         while let Ok((length, from)) = socket.recv_from(&mut datagram) {
             if length == 1 {
                 return;
             }
-            *asked.lock().unwrap_or_else(PoisonError::into_inner) =
-                String::from_utf8_lossy(&datagram[..length]).into_owned();
+            let question = String::from_utf8_lossy(&datagram[..length]).into_owned();
+            let good = good(&question);
+            let liar = "onvif://www.onvif.org/name/%1b%5b2Jliar";
+            let stranger = matches(&question, "urn:uuid:43", liar, "http://192.0.2.9/onvif");
+            let to_another = matches("<w:MessageID>uuid:0</w:MessageID>", "urn:uuid:44", liar, "");
+            let made_up: Vec<_> =
+                (0..40).map(|nth| matches(&question, &format!("urn:uuid:9{nth}"), liar, "")).collect();
+            *asked.lock().unwrap_or_else(PoisonError::into_inner) = question;
             let bomb = format!("<!DOCTYPE x [<!ENTITY a \"{}\">]>{good}", "a".repeat(4000));
             let deep = "<a>".repeat(20_000);
             let huge = vec![b'<'; 65_000];
-            let answers: [&[u8]; 9] = [
+            let answers: [&[u8]; 10] = [
                 good.as_bytes(),
                 good.as_bytes(),
                 &good.as_bytes()[..good.len() / 2],
@@ -114,12 +122,22 @@ fn a_camera_is_found_once_and_liars_are_passed_over() {
                 deep.as_bytes(),
                 &huge,
                 stranger.as_bytes(),
+                to_another.as_bytes(),
             ];
-            for answer in answers {
+            for answer in answers.into_iter().chain(made_up.iter().map(String::as_bytes)) {
                 let _too_large_for_this_machine = socket.send_to(answer, from);
             }
         }
-    });
+    })
+}
+
+#[test]
+fn a_camera_is_found_once_and_liars_are_passed_over() {
+    let Some(socket) = listening() else { return };
+    let (port, heard) = services();
+    let question = Arc::new(Mutex::new(String::new()));
+    let service = format!("http://127.0.0.1:{port}/onvif/device_service");
+    let responder = respond(socket, service, Arc::clone(&question));
     let credential = tempfile::NamedTempFile::new().expect("a file of mode 600");
     std::fs::write(credential.path(), "ann:secret-word\n").expect("written");
 
@@ -135,7 +153,9 @@ fn a_camera_is_found_once_and_liars_are_passed_over() {
     let question = question.lock().unwrap_or_else(PoisonError::into_inner).clone();
     assert!(question.contains("NetworkVideoTransmitter") && question.contains("/Probe<"), "{question}");
     let cameras = found["cameras"].as_array().expect("a list");
-    assert_eq!(cameras.len(), 2, "twice the same answer is one camera: {found:#}");
+    assert_eq!(cameras.len(), 8, "twice the same answer is one camera, and one sender names eight: {found:#}");
+    assert!(found["left-out"].as_u64() >= Some(34), "{found:#}");
+    assert!(!found.to_string().contains("urn:uuid:44"), "an answer to another question: {found:#}");
     let first = &cameras[0];
     assert_eq!(
         (&first["name"], &first["model"], &first["location"]),
@@ -143,6 +163,9 @@ fn a_camera_is_found_once_and_liars_are_passed_over() {
     );
     assert_eq!(first["streams"][0]["url"], "rtsp://127.0.0.1/live", "the password in the address is left out");
     assert_eq!(first["streams"][0]["width"], 640);
+    assert_eq!(first["streams"].as_array().map(Vec::len), Some(1), "{first:#}");
+    let left_out = first["streams-left-out"][0].as_str().expect("a sentence");
+    assert!(left_out.contains("192.0.2.66 is another machine than 127.0.0.1"), "{left_out}");
     assert!(cameras[1]["streams-error"].as_str().is_some_and(|text| text.contains("another machine")), "{found:#}");
     assert!(found["unreadable-answers"].as_u64() >= Some(4), "{found:#}");
     let heard = heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -153,6 +176,7 @@ fn a_camera_is_found_once_and_liars_are_passed_over() {
     assert!(!heard.contains("secret-word") && !found.to_string().contains("secret-word"), "no password travels plain");
 
     let page = String::from_utf8_lossy(&plain.stdout).into_owned();
+    assert!(page.contains("more are not listed: from one address"), "{page}");
     assert!(page.contains("Front Door") && !page.contains('\x1b'), "{page}");
 }
 

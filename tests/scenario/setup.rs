@@ -4,6 +4,7 @@
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 use sekisho_tests::demo::DemoCamera;
+use sekisho_tests::rtsp_stub::{Manner, RtspStub};
 use sekisho_tests::site::{Site, binary, fetched};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -163,6 +164,9 @@ fn a_newcomer_comes_from_nothing_to_a_watching_daemon_at_the_terminal() {
     ] {
         terminal.answer(question, answer);
     }
+    terminal.answer("Its password", "mistyped");
+    terminal.until("Type user and password again");
+    terminal.answer("camera's user", "");
     terminal.answer("Its password", LOGIN.1);
     terminal.until("TP-Link");
     terminal.until("it answers and offers H264");
@@ -189,18 +193,22 @@ fn a_newcomer_comes_from_nothing_to_a_watching_daemon_at_the_terminal() {
     terminal.answer("another way", "y");
     terminal.answer("A photograph", "/nonexistent.jpg");
     terminal.answer("there is no file", &photo.display().to_string());
+    terminal.answer("Another one", "/nor-is-this.jpg");
+    terminal.answer("nor-is-this", "");
     terminal.answer("Send a test alert", "");
     terminal.until("was told");
-    terminal.until("systemctl enable --now sekisho");
+    terminal.until("systemctl restart sekisho");
+    terminal.until("sekisho alerts watch");
     assert_eq!(terminal.ended(), Some(0), "{}", terminal.shown());
     assert!(!terminal.shown().contains(LOGIN.1), "the password was shown");
+    assert!(!terminal.shown().contains("mistyped"), "a password was shown");
     let kept = std::fs::read_to_string(site.path("sekisho.toml.before-setup")).expect("a backup");
     assert_eq!(kept, before, "what was there is kept");
     private(&site);
     works(&site);
 }
 
-fn unattended(site: &Site, camera: &DemoCamera, photo: &str, more: &[&str]) -> Output {
+fn unattended(site: &Site, camera: &str, photo: &str, more: &[&str]) -> Output {
     std::fs::write(site.path("camera/answer"), LOGIN.1).expect("written");
     std::fs::set_permissions(site.path("camera/answer"), std::fs::Permissions::from_mode(0o600)).expect("own file");
     let file = site.path("camera/answer").display().to_string();
@@ -208,7 +216,7 @@ fn unattended(site: &Site, camera: &DemoCamera, photo: &str, more: &[&str]) -> O
         "setup",
         "--yes",
         "--camera-url",
-        camera.url(),
+        camera,
         "--camera-user",
         LOGIN.0,
         "--camera-password-file",
@@ -234,14 +242,17 @@ fn unattended_it_comes_as_far_and_a_second_run_changes_nothing() {
     let site = Site::new();
     let Some((camera, photo)) = at_hand(&site, "gate") else { return };
     let photo = photo.display().to_string();
-    let first = unattended(&site, &camera, &photo, &[]);
+    let first = unattended(&site, camera.url(), &photo, &[]);
     assert_eq!(first.status.code(), Some(0), "{}", text(&first));
     private(&site);
     let config = std::fs::read_to_string(site.path("sekisho.toml")).expect("a configuration");
-    let again = unattended(&site, &camera, &photo, &["--language", "ja"]);
-    assert_eq!(again.status.code(), Some(0), "{}", text(&again));
-    assert!(text(&again).contains("\u{767b}\u{9332}\u{6e08}\u{307f}"), "it speaks Japanese: {}", text(&again));
-    assert_eq!(std::fs::read_to_string(site.path("sekisho.toml")).expect("there"), config, "nothing is written twice");
+    let host = camera.url().trim_end_matches("/gate");
+    for url in [camera.url(), host] {
+        let again = unattended(&site, url, &photo, &["--language", "ja"]);
+        assert_eq!(again.status.code(), Some(0), "{}", text(&again));
+        assert!(text(&again).contains("\u{767b}\u{9332}\u{6e08}\u{307f}"), "it speaks Japanese: {}", text(&again));
+        assert_eq!(std::fs::read_to_string(site.path("sekisho.toml")).expect("there"), config, "{url}: written twice");
+    }
     works(&site);
 }
 
@@ -255,14 +266,142 @@ fn as_root_everything_ends_with_the_owner_of_the_state_directory() {
     let Some((camera, photo)) = at_hand(&site, "gate") else { return };
     std::fs::create_dir(site.path("state")).expect("a folder");
     std::os::unix::fs::chown(site.path("state"), Some(4242), Some(4242)).expect("root may");
-    let done = unattended(&site, &camera, &photo.display().to_string(), &["--skip-camera-test"]);
+    site.credential("gate", "of:something else\n");
+    let done = unattended(&site, camera.url(), &photo.display().to_string(), &["--skip-camera-test"]);
     assert_eq!(done.status.code(), Some(0), "{}", text(&done));
+    owned(&site, 4);
+    assert_eq!(std::fs::metadata(site.path("credentials/gate-2")).expect("there").uid(), 0, "passwords stay root's");
+    let other = std::fs::read_to_string(site.path("credentials/gate")).expect("there");
+    assert_eq!(other, "of:something else\n", "a credential is not written over");
+}
+
+/// Everything in the state directory, `least` files or more, belongs to the user whom it was given.
+#[track_caller]
+fn owned(site: &Site, least: usize) {
     let owners: Vec<_> = std::fs::read_dir(site.path("state")).expect("a folder").flatten().collect();
-    assert!(owners.len() >= 4, "database, keys, log: {owners:?}");
+    assert!(owners.len() >= least, "database, keys, log: {owners:?}");
     for entry in owners {
         assert_eq!(entry.metadata().expect("there").uid(), 4242, "{}", entry.path().display());
     }
-    assert_eq!(std::fs::metadata(site.path("credentials/gate")).expect("there").uid(), 0, "passwords stay root's");
+}
+
+/// A camera that only says what it has, and the options that answer everything up to the question whether to write.
+fn stub(path: &str) -> (RtspStub, Vec<String>) {
+    let video = "m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n".to_owned();
+    let stub = RtspStub::start(Manner::Describe(video)).expect("a camera");
+    let url = stub.url().replace("/stub", path);
+    let options = [
+        ("--language", "en"),
+        ("--camera-url", &url),
+        ("--camera-name", "gate"),
+        ("--camera-user", ""),
+        ("--camera-purpose", "entry log"),
+        ("--camera-legal-basis", "consent"),
+        ("--controller", "K.K."),
+        ("--contact", "reception"),
+    ];
+    let options = options.into_iter().flat_map(|(name, value)| [name.to_owned(), value.to_owned()]);
+    (stub, options.chain(["--skip-camera-test".to_owned()]).collect())
+}
+
+fn with<'a>(options: &'a [String], more: &[&'a str]) -> Vec<&'a str> {
+    options.iter().map(String::as_str).chain(more.iter().copied()).collect()
+}
+
+#[test]
+fn as_root_ctrl_c_after_writing_leaves_nothing_that_the_service_cannot_use() {
+    if !rustix::process::getuid().is_root() {
+        eprintln!("SKIPPED: only root can give files away");
+        return;
+    }
+    let (_camera, options) = stub("/live");
+    for stop_at in ["Enrol a first person", "Send a test alert"] {
+        let site = Site::new();
+        std::fs::create_dir(site.path("state")).expect("a folder");
+        std::os::unix::fs::chown(site.path("state"), Some(4242), Some(4242)).expect("root may");
+        let mut terminal = Terminal::run(&site, &with(&options, &["--sink", "event-log"]));
+        terminal.answer("The file", "");
+        terminal.answer("Write it?", "");
+        if stop_at != "Enrol a first person" {
+            terminal.answer("Enrol a first person", "n");
+        }
+        terminal.until(stop_at);
+        terminal.keys.write_all(&[3]).expect("typed");
+        assert_ne!(terminal.ended(), Some(0), "{}", terminal.shown());
+        owned(&site, 3);
+    }
+}
+
+#[test]
+fn what_the_service_has_to_read_stays_readable_whatever_the_umask() {
+    let (site, (_camera, options)) = (Site::new(), stub("/live"));
+    let config = site.path("sekisho.toml");
+    std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o640)).expect("own file");
+    let root = rustix::process::getuid().is_root();
+    if root {
+        std::os::unix::fs::chown(&config, Some(4242), Some(4343)).expect("root may");
+    }
+    let log = site.path("log/sekisho/events.ndjson").display().to_string();
+    let mut command = Command::new("sh");
+    command.args(["-c", "umask 077; exec \"$0\" \"$@\""]).arg(binary()).arg("--config").arg(&config);
+    command.args(["setup", "--yes"]).args(with(&options, &["--sink", "event-log", "--sink-path", &log]));
+    let done = command.env("RUST_LOG", "warn").output().expect("a shell");
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done));
+    let about = |name: &str| std::fs::metadata(site.path(name)).expect("there");
+    let mode = |name: &str| about(name).permissions().mode() & 0o777;
+    for file in ["sekisho.toml", "sekisho.toml.before-setup"] {
+        assert_eq!(mode(file), 0o640, "{file}");
+        if root {
+            assert_eq!((about(file).uid(), about(file).gid()), (4242, 4343), "{file}");
+        }
+    }
+    assert_eq!((mode("log"), mode("log/sekisho")), (0o755, 0o750));
+}
+
+#[test]
+fn what_is_added_is_shown_and_an_edit_meanwhile_is_kept() {
+    let (mut site, (_camera, options)) = (Site::new(), stub("/live"));
+    site.configure("[privacy] # ours\nprofile = \"jp\"\ncontroller = \"\"");
+    let options = with(&options, &["--sink", "none"]);
+    let mut terminal = Terminal::run(&site, &options);
+    for words in ["This is added", "[cameras.gate]", "purpose = \"entry log\"", "[privacy]", "controller = \"K.K.\""] {
+        terminal.until(words);
+    }
+    let edited = std::fs::read_to_string(site.path("sekisho.toml")).expect("there") + "# an edit\n";
+    std::fs::write(site.path("sekisho.toml"), &edited).expect("writable");
+    terminal.answer("Write it?", "");
+    terminal.until("changed meanwhile");
+    assert_eq!(terminal.ended(), Some(1), "{}", terminal.shown());
+    unchanged(&site, &edited);
+
+    let mut again = Terminal::run(&site, &options);
+    again.answer("Write it?", "");
+    again.until(".before-setup");
+    again.answer("Enrol a first person", "n");
+    assert_eq!(again.ended(), Some(0), "{}", again.shown());
+    let valid = site.cli(&["check-config"]);
+    assert_eq!(valid.status.code(), Some(0), "{}", text(&valid));
+}
+
+#[test]
+fn a_mistyped_password_is_asked_for_again_and_presented_once() {
+    let site = Site::new();
+    let config = std::fs::read_to_string(site.path("sekisho.toml")).expect("a configuration");
+    let stub = RtspStub::start(Manner::RefuseEverybody).expect("a camera");
+    let mut terminal = Terminal::run(&site, &["--language", "en", "--camera-url", &stub.url()]);
+    terminal.answer("camera's user", "admin");
+    for nth in 1..=2 {
+        terminal.answer("Its password", "canary");
+        terminal.until("refused the user and password");
+        terminal.until("Type user and password again");
+        terminal.answer("camera's user", "");
+        terminal.until("Its password");
+        assert_eq!(stub.passwords_presented(), nth, "each is presented once");
+        terminal.read_to -= "Its password".len();
+    }
+    terminal.keys.write_all(&[3]).expect("typed");
+    assert_ne!(terminal.ended(), Some(0), "{}", terminal.shown());
+    unchanged(&site, &config);
 }
 
 /// Everything of the site but the camera's folder.
@@ -285,12 +424,32 @@ fn what_cannot_be_answered_or_used_ends_with_nothing_written() {
         "{}",
         text(&no_terminal)
     );
+    let inside = site.cli(&["setup", "--yes", "--camera-url", "rtsp://127.0.0.1:9/user=ann&password=canary"]);
+    assert!(
+        inside.status.code() == Some(2)
+            && text(&inside).contains("holds a password")
+            && !text(&inside).contains("canary"),
+        "{}",
+        text(&inside)
+    );
     let nobody = site.cli(&["setup", "--yes", "--camera-url", "rtsp://127.0.0.1:9/x", "--camera-purpose", "x"]);
     assert!(nobody.status.code() == Some(1) && text(&nobody).contains("refused"), "{}", text(&nobody));
-    unchanged(&site, &config);
+    let (_camera, options) = stub("/live");
+    for (more, why) in [
+        (["--person", "ann", "--photo", "/dev/null"].as_slice(), "--record must be given; nothing was changed"),
+        (&["--person", "ann", "--photo", "/nonexistent.jpg", "--record", "HR-1"], "another way"),
+        (
+            &["--person", "ann", "--photo", "/nonexistent.jpg", "--record", "HR-1", "--alternative-offered"],
+            "there is no file /nonexistent.jpg",
+        ),
+    ] {
+        let incomplete = site.cli(&[&["setup", "--yes"], &with(&options, more)[..]].concat());
+        assert!(incomplete.status.code() == Some(2) && text(&incomplete).contains(why), "{}", text(&incomplete));
+        unchanged(&site, &config);
+    }
     if let Some((camera, photo)) = at_hand(&site, "gate") {
         let photo = photo.display().to_string();
-        let refused = unattended(&site, &camera, &photo, &["--camera-url", "rtsp://127.0.0.1:9/x"]);
+        let refused = unattended(&site, camera.url(), &photo, &["--camera-url", "rtsp://127.0.0.1:9/x"]);
         assert_eq!(refused.status.code(), Some(2), "an address twice is a wrong command line");
         std::fs::write(site.path("camera/answer"), "wrong").expect("written");
         let file = site.path("camera/answer").display().to_string();

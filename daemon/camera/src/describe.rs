@@ -33,6 +33,8 @@ pub struct Described {
     pub server: Option<String>,
     /// Whether a password was presented.
     pub presented: bool,
+    /// In which ways the camera asks for the password that was at hand, when none of them is known here.
+    pub unknown_ways: Option<String>,
     /// RTP names of the videos in the description, such as `H264`.
     pub videos: Vec<String>,
 }
@@ -47,13 +49,20 @@ impl Described {
     /// What it means, in one sentence without a full stop.
     #[must_use]
     pub fn said(&self) -> String {
-        let Self { code, reason, videos, presented, .. } = self;
+        let Self { code, reason, videos, presented, unknown_ways, .. } = self;
         match code {
             200 if self.is_usable() => format!("it answers and offers {}", videos.join(" and ")),
             200 if videos.is_empty() => "the camera offers no video at this address".to_owned(),
             200 => format!("the camera sends {}; set it to H.264, H.265 or MJPEG", videos.join(" and ")),
             401 if *presented => "the camera refused the user and password".to_owned(),
-            401 => "the camera asks for a user and a password, and none is given".to_owned(),
+            401 => match unknown_ways {
+                Some(ways) => {
+                    format!(
+                        "the camera asks for the password in a way that is not known here ({ways}); it was not sent"
+                    )
+                }
+                None => "the camera asks for a user and a password, and none is given".to_owned(),
+            },
             403 => "the camera forbids this user to look (403)".to_owned(),
             404 | 454 => format!("the camera does not know this path ({code})"),
             _ => format!("the camera answers {code} {reason}"),
@@ -124,8 +133,10 @@ fn ask(url: &RtspUrl, who: Option<&Credential>, place: &str, limit: Duration) ->
         return Err(NoAnswer::Encrypted { place: place.to_owned() });
     }
     let first = exchange(&mut stream, url, 1, None).map_err(|error| failed(&error))?;
-    let (401, Some(who), Some(challenge)) = (first.code, who, first.challenge()) else {
-        return Ok(first.described(false));
+    let (401, Some(who)) = (first.code, who) else { return Ok(first.described(false)) };
+    let Some(challenge) = first.challenge() else {
+        let unknown_ways = Some(first.ways());
+        return Ok(Described { unknown_ways, ..first.described(false) });
     };
     let authorization = challenge.answer(who, url.as_str());
     // Some cameras close after a refusal; another connection carries the same challenge.
@@ -212,13 +223,28 @@ impl Answer {
 
     fn described(self, presented: bool) -> Described {
         let server = self.headers.iter().find(|(name, _)| name == "server").map(|(_, value)| printable(value));
-        Described { code: self.code, reason: self.reason, server, presented, videos: videos(&self.body) }
+        let videos = videos(&self.body);
+        Described { code: self.code, reason: self.reason, server, presented, unknown_ways: None, videos }
+    }
+
+    fn offers(&self) -> impl Iterator<Item = &str> {
+        self.headers.iter().filter(|(name, _)| name == "www-authenticate").map(|(_, value)| value.as_str())
+    }
+
+    /// In which ways the camera asks, for people.
+    fn ways(&self) -> String {
+        let way = |offer: &str| {
+            let (scheme, rest) = offer.split_once(' ').unwrap_or((offer, ""));
+            let algorithm = parameter(rest, "algorithm").map(|name| format!(" {name}")).unwrap_or_default();
+            printable(&format!("{scheme}{algorithm}"))
+        };
+        let ways: Vec<_> = self.offers().map(way).take(4).collect();
+        if ways.is_empty() { "it names none".to_owned() } else { ways.join(", ") }
     }
 
     /// The challenge that can be answered best: a digest before a plain password.
     fn challenge(&self) -> Option<Challenge> {
-        let offers = self.headers.iter().filter(|(name, _)| name == "www-authenticate");
-        let mut challenges: Vec<_> = offers.filter_map(|(_, value)| Challenge::parse(value)).collect();
+        let mut challenges: Vec<_> = self.offers().filter_map(Challenge::parse).collect();
         challenges.sort_by_key(|challenge| challenge.rank());
         challenges.into_iter().next_back()
     }
@@ -393,6 +419,35 @@ mod tests {
         let whole =
             Answer::parse(b"RTSP/1.0 404 Not Found\r\nServer: x\x1b[2J\r\n\r\n").expect("parsed").expect("whole");
         assert_eq!(whole.described(false).server.as_deref(), Some("x [2J"));
+    }
+
+    #[test]
+    fn a_way_of_asking_that_is_not_known_is_told_as_what_it_is() {
+        let stub = |header: &'static str| {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+            let port = listener.local_addr().expect("bound").port();
+            std::thread::spawn(move || {
+                let (mut stream, _) = listener.accept().expect("a connection");
+                let _asked = stream.read(&mut [0_u8; 4096]);
+                stream.write_all(format!("RTSP/1.0 401 Unauthorized\r\nCSeq: 1\r\n{header}\r\n").as_bytes())
+            });
+            match Source::parse(&format!("rtsp://127.0.0.1:{port}/x")) {
+                Ok(Source::Rtsp { url, .. }) => url,
+                _ => panic!("an address"),
+            }
+        };
+        for (header, ways) in [
+            ("WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", algorithm=MD5-sess\r\n", "(Digest MD5-sess)"),
+            ("WWW-Authenticate: Negotiate\r\nWWW-Authenticate: Bearer x\r\n", "(Negotiate, Bearer)"),
+            ("", "(it names none)"),
+        ] {
+            let said = |who: Option<&Credential>| {
+                describe(&stub(header), who, Duration::from_secs(5)).expect("an answer").said()
+            };
+            let with = said(Some(&ann()));
+            assert!(with.contains("not known here") && with.contains(ways), "{header}: {with}");
+            assert!(said(None).contains("none is given"), "{header}");
+        }
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use super::output::{json, line, table};
 use super::terminal::secret_from;
 use super::{Failure, JsonFlag};
-use crate::discover::media::{self, Stream, Who};
-use crate::discover::{Found, Search, interfaces, search};
+use crate::discover::media::{self, Offer, Who};
+use crate::discover::{ANSWERS_OF_ONE_MAX, DEVICES_OF_ONE_MAX, Found, Patience, Search, interfaces, search};
 use clap::Args;
 use serde_json::{Value, json as document};
 use std::net::Ipv4Addr;
@@ -28,7 +28,7 @@ pub struct DiscoverArgs {
 }
 
 /// What a camera said of its streams, or why it did not.
-type Asked = Result<Vec<Stream>, String>;
+type Asked = Result<Offer, String>;
 
 /// Searches and prints.
 ///
@@ -50,10 +50,13 @@ pub fn run(args: &DiscoverArgs) -> Result<(), Failure> {
             "schema-version": 1,
             "searched-from": search.from,
             "unreadable-answers": search.unreadable,
+            "left-out": search.left_out,
+            "elsewhere": search.elsewhere,
             "cameras": each.iter().map(|(found, streams)| camera(found, streams.as_ref())).collect::<Vec<_>>(),
         }));
     } else {
         print(&each);
+        left_out(&search);
     }
     if search.found.is_empty() {
         let from: Vec<_> = search.from.iter().map(ToString::to_string).collect();
@@ -84,32 +87,33 @@ pub(crate) fn look(from: &[Ipv4Addr], seconds: u64) -> Result<Search, Failure> {
 /// # Errors
 /// One sentence.
 pub(crate) fn ask(found: &Found, who: Who<'_>) -> Asked {
-    let mut last = "it names no service".to_owned();
+    let (mut last, patience) = ("it names no service".to_owned(), Patience::default());
     for service in &found.about.services {
-        match media::streams(found.address, service, who) {
-            Ok(streams) => return Ok(streams),
+        match media::streams(found.address, service, who, &patience) {
+            Ok(offer) => return Ok(offer),
             Err(error) => last = error,
         }
     }
     Err(last)
 }
 
-fn camera(found: &Found, streams: Option<&Asked>) -> Value {
-    let (listed, error) = match streams {
-        None => (Value::Null, None),
-        Some(Err(error)) => (Value::Null, Some(error)),
-        Some(Ok(streams)) => {
+fn camera(found: &Found, asked: Option<&Asked>) -> Value {
+    let (listed, left_out, error) = match asked {
+        None => (Value::Null, Value::Null, None),
+        Some(Err(error)) => (Value::Null, Value::Null, Some(error)),
+        Some(Ok(Offer { streams, left_out })) => {
             let each = streams.iter().map(|stream| {
                 let (width, height) = stream.size.unzip();
                 document!({ "profile": stream.profile, "width": width, "height": height, "url": stream.url })
             });
-            (Value::Array(each.collect()), None)
+            (Value::Array(each.collect()), document!(left_out), None)
         }
     };
     let about = &found.about;
     document!({
         "address": found.address, "name": about.name, "model": about.model, "location": about.location,
-        "endpoint": about.endpoint, "services": about.services, "streams": listed, "streams-error": error,
+        "endpoint": about.endpoint, "services": about.services, "streams": listed,
+        "streams-left-out": left_out, "streams-error": error,
     })
 }
 
@@ -128,10 +132,27 @@ fn print(each: &[(&Found, Option<Asked>)]) {
         match streams {
             None => {}
             Some(Err(error)) => line(&format!("{}: {error}", found.address)),
-            Some(Ok(streams)) => streams.iter().for_each(|stream| {
-                let size = stream.size.map_or_else(String::new, |(width, height)| format!(" {width}x{height}"));
-                line(&format!("{}: {}{size} {}", found.address, stream.profile, stream.url));
-            }),
+            Some(Ok(offer)) => {
+                for stream in &offer.streams {
+                    let size = stream.size.map_or_else(String::new, |(width, height)| format!(" {width}x{height}"));
+                    line(&format!("{}: {}{size} {}", found.address, stream.profile, stream.url));
+                }
+                offer.left_out.iter().for_each(|why| line(&format!("{}: {why}", found.address)));
+            }
         }
+    }
+}
+
+/// What was heard and is not listed.
+pub(crate) fn left_out(search: &Search) {
+    if search.left_out > 0 {
+        line(&format!(
+            "{} more are not listed: from one address {DEVICES_OF_ONE_MAX} devices and {ANSWERS_OF_ONE_MAX} answers are taken",
+            search.left_out
+        ));
+    }
+    if !search.elsewhere.is_empty() {
+        let all: Vec<_> = search.elsewhere.iter().map(ToString::to_string).collect();
+        line(&format!("not listed, as on no network of this machine: {}", all.join(", ")));
     }
 }

@@ -40,6 +40,7 @@ mod tests;
 
 pub use diff::{Change, ReloadPlan, diff};
 pub use keys::WrittenKeys;
+pub(crate) use named::holds_password;
 pub use problem::{KeyInfo, Problem, Problems};
 pub use settings::Settings;
 

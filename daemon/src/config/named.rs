@@ -123,15 +123,18 @@ fn source(text: &str) -> Result<Source, String> {
     if !text.contains("://") {
         return Err("has no scheme such as rtsp://".to_owned());
     }
-    // Several cheap cameras take the password in the path or query. It would be in every message that shows the
-    // address, so it is refused like one before an '@'. An empty one tells nothing.
-    let lower = text.to_ascii_lowercase();
-    let leaks = ["password=", "passwd=", "pwd=", "pass="].iter().any(|mark| {
-        let after = lower.split(mark).skip(1);
-        after.into_iter().any(|value| value.starts_with(|c: char| !matches!(c, '&' | '/' | '#' | ';')))
-    });
-    if leaks {
+    if holds_password(text) {
         return Err("holds a password (not shown here)".to_owned());
     }
     Source::parse(text).map_err(|wrong| wrong.to_string())
+}
+
+/// Several cheap cameras take the password in the path or query. It would be in every message that shows the address, so it is
+/// refused like one before an '@'. An empty one tells nothing.
+pub(crate) fn holds_password(address: &str) -> bool {
+    let lower = address.to_ascii_lowercase();
+    ["password=", "passwd=", "pwd=", "pass="].iter().any(|mark| {
+        let after = lower.split(mark).skip(1);
+        after.into_iter().any(|value| value.starts_with(|c: char| !matches!(c, '&' | '/' | '#' | ';')))
+    })
 }

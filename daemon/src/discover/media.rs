@@ -3,21 +3,19 @@
 //! The password travels as a digest (WS-UsernameToken), and only to the machine that answered the search: where a camera says
 //! that its services are on another machine, it is not believed.
 
-use super::harmless;
+use super::post::{Patience, post};
+use super::{fit, harmless, xml};
+use crate::config::holds_password;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
-use roxmltree::{Document, ParsingOptions};
 use sekisho_camera::describe::base64;
+use sekisho_camera::source::Source;
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::net::IpAddr;
 
-/// How long one answer may take to begin, and each piece of it.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Profiles of a camera with many are some 50 kB.
-const ANSWER_BYTES_MAX: u64 = 512 * 1024;
 /// Elements of an answer.
 const NODES_MAX: u32 = 50_000;
+/// Profiles that are looked at; some cameras have one for each lens and use.
+const PROFILES_READ_MAX: usize = 32;
 /// Profiles that are asked for their address; cameras have two or three.
 const PROFILES_MAX: usize = 4;
 
@@ -28,7 +26,7 @@ pub struct Stream {
     pub profile: String,
     /// Pixels, where it says so.
     pub size: Option<(u32, u32)>,
-    /// Its RTSP address.
+    /// Its RTSP address, on the camera itself.
     pub url: String,
 }
 
@@ -41,21 +39,30 @@ pub struct Who<'w> {
     pub password: &'w str,
 }
 
+/// What a camera answered about its streams: one at least.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// On the camera itself.
+    pub streams: Vec<Stream>,
+    /// Why others were left out, a sentence each.
+    pub left_out: Vec<String>,
+}
+
 /// The streams of the camera at `peer` whose device service is `service`.
 ///
 /// # Errors
 /// One sentence.
-pub fn streams(peer: IpAddr, service: &str, who: Who<'_>) -> Result<Vec<Stream>, String> {
+pub fn streams(peer: IpAddr, service: &str, who: Who<'_>, patience: &Patience) -> Result<Offer, String> {
     let clock = "<GetSystemDateAndTime xmlns=\"http://www.onvif.org/ver10/device/wsdl\"/>";
     // The token must bear the camera's own time, or a camera without a clock refuses it. Everybody may ask for it.
-    let created = call(peer, service, clock, None).ok().and_then(|text| camera_time(&text));
+    let created = call(peer, service, clock, None, patience).ok().and_then(|text| camera_time(&text));
     let created = created.unwrap_or_else(|| "1970-01-01T00:00:00Z".to_owned());
-    let ask = |at: &str, body: &str| call(peer, at, body, Some((who, created.as_str())));
+    let ask = |at: &str, body: &str| call(peer, at, body, Some((who, created.as_str())), patience);
     let capabilities = "<GetCapabilities xmlns=\"http://www.onvif.org/ver10/device/wsdl\"><Category>Media</Category></GetCapabilities>";
     let text = ask(service, capabilities)?;
     let media = first(&text, "Media", "XAddr").unwrap_or_else(|| service.to_owned());
     let profiles = profiles(&ask(&media, "<GetProfiles xmlns=\"http://www.onvif.org/ver10/media/wsdl\"/>")?)?;
-    let mut found = Vec::new();
+    let (mut streams, mut left_out) = (Vec::new(), Vec::new());
     for (token, size) in profiles.into_iter().take(PROFILES_MAX) {
         let body = format!(
             "<GetStreamUri xmlns=\"http://www.onvif.org/ver10/media/wsdl\"><StreamSetup>\
@@ -64,30 +71,47 @@ pub fn streams(peer: IpAddr, service: &str, who: Who<'_>) -> Result<Vec<Stream>,
              <ProfileToken>{}</ProfileToken></GetStreamUri>",
             escaped(&token)
         );
-        if let Some(url) = first(&ask(&media, &body)?, "MediaUri", "Uri").filter(|url| url.starts_with("rtsp")) {
-            // Some cameras write the password into the address; it does not go further.
-            let url = match url.split_once("://").map(|(scheme, rest)| (scheme, rest.split_once('@'))) {
-                Some((scheme, Some((_, rest)))) => format!("{scheme}://{rest}"),
-                _ => url,
-            };
-            found.push(Stream { profile: harmless(&token), size, url: harmless(&url) });
+        let profile = harmless(&token);
+        let named = ask(&media, &body).map(|text| first(&text, "MediaUri", "Uri").unwrap_or_default());
+        match named.and_then(|url| own(&url, peer)) {
+            Ok(url) => streams.push(Stream { profile, size, url }),
+            Err(why) => left_out.push(format!("{profile} is left out: {why}")),
         }
     }
-    if found.is_empty() { Err("the camera names no stream".to_owned()) } else { Ok(found) }
+    match (streams.is_empty(), left_out.is_empty()) {
+        (false, _) => Ok(Offer { streams, left_out }),
+        (true, false) => Err(left_out.join("; ")),
+        (true, true) => Err("the camera names no stream".to_owned()),
+    }
+}
+
+/// A stream's address as it may be used: on the camera itself, as the password goes there next, and without user and password,
+/// which some cameras write into it. An address that has to be cut or cleaned would be another one.
+fn own(url: &str, peer: IpAddr) -> Result<String, String> {
+    let odd = || "its address is none that can be used".to_owned();
+    let (scheme, rest) = fit(url).and_then(|url| url.split_once("://")).ok_or_else(odd)?;
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+    let bare = format!("{scheme}://{place}{}", path.replace('@', "%40"));
+    match Source::parse(&bare) {
+        Ok(Source::Rtsp { .. }) if holds_password(&bare) => {
+            Err("its address holds a password, which the configuration refuses".to_owned())
+        }
+        Ok(Source::Rtsp { url, .. }) if url.host().parse() == Ok(peer) => Ok(url.as_str().to_owned()),
+        Ok(Source::Rtsp { url, .. }) => {
+            Err(format!("{} is another machine than {peer}, which answered", harmless(url.host())))
+        }
+        Ok(Source::Clip { .. }) | Err(_) => Err(odd()),
+    }
 }
 
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-fn parsed(text: &str) -> Result<Document<'_>, String> {
-    let options = ParsingOptions { allow_dtd: false, nodes_limit: NODES_MAX, ..ParsingOptions::default() };
-    Document::parse_with_options(text, options).map_err(|_| "the camera's answer is not XML".to_owned())
-}
-
 /// The text of the first `inner` inside an `outer`, whatever their namespaces: makers take liberties with those.
 fn first(text: &str, outer: &str, inner: &str) -> Option<String> {
-    let document = parsed(text).ok()?;
+    let document = xml::parsed(text, NODES_MAX)?;
     let place = document.descendants().find(|node| node.tag_name().name() == outer)?;
     let found = place.descendants().find(|node| node.tag_name().name() == inner)?;
     found.text().map(|text| text.trim().to_owned())
@@ -112,8 +136,9 @@ type Profile = (String, Option<(u32, u32)>);
 
 /// Tokens of the profiles, with the size of their video.
 fn profiles(text: &str) -> Result<Vec<Profile>, String> {
-    let document = parsed(text)?;
-    let each = document.descendants().filter(|node| node.tag_name().name() == "Profiles").filter_map(|profile| {
+    let document = xml::parsed(text, NODES_MAX).ok_or("the camera's answer is not XML that can be read")?;
+    let each = document.descendants().filter(|node| node.tag_name().name() == "Profiles").take(PROFILES_READ_MAX);
+    let each = each.filter_map(|profile| {
         let token = profile.attribute("token").filter(|token| token.len() <= 64)?.to_owned();
         let encoder = profile.descendants().find(|node| node.tag_name().name() == "VideoEncoderConfiguration")?;
         let number = |name: &str| {
@@ -126,46 +151,19 @@ fn profiles(text: &str) -> Result<Vec<Profile>, String> {
 }
 
 /// One question and its answer's body.
-fn call(peer: IpAddr, service: &str, body: &str, who: Option<(Who<'_>, &str)>) -> Result<String, String> {
-    let rest =
-        service.strip_prefix("http://").ok_or_else(|| format!("{} is not asked: it is not http", harmless(service)))?;
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !host.ends_with(':') => {
-            (host, port.parse().map_err(|_| "its port is no number".to_owned())?)
-        }
-        _ => (authority, 80_u16),
-    };
-    if host.trim_matches(['[', ']']).parse::<IpAddr>() != Ok(peer) {
-        return Err(format!("{} is not asked: it is another machine than {peer}, which answered", harmless(authority)));
-    }
-    let envelope = envelope(body, who)?;
-    let no = |error: std::io::Error| format!("{peer}: {error}");
-    let mut stream = TcpStream::connect_timeout(&SocketAddr::new(peer, port), PATIENCE).map_err(no)?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(no)?;
-    stream.set_write_timeout(Some(PATIENCE)).map_err(no)?;
-    // HTTP/1.0: the answer ends with the connection and comes in one piece.
-    let request = format!(
-        "POST /{path} HTTP/1.0\r\nHost: {authority}\r\nContent-Type: application/soap+xml; charset=utf-8\r\n\
-         Content-Length: {}\r\nConnection: close\r\n\r\n{envelope}",
-        envelope.len()
-    );
-    if path.contains(['\r', '\n', ' ']) {
-        return Err("its address cannot be asked for".to_owned());
-    }
-    stream.write_all(request.as_bytes()).map_err(no)?;
-    let mut bytes = Vec::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes).map_err(no)?;
-    let answer = String::from_utf8_lossy(&bytes).into_owned();
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or("what answers does not speak HTTP")?;
-    match head.split(' ').nth(1) {
-        Some("200") => Ok(body.to_owned()),
-        Some("401") => Err("the camera refused the user and password (its ONVIF user may be another one)".to_owned()),
-        _ if body.contains("NotAuthorized") => {
+fn call(
+    peer: IpAddr,
+    service: &str,
+    body: &str,
+    who: Option<(Who<'_>, &str)>,
+    patience: &Patience,
+) -> Result<String, String> {
+    match post(peer, service, &envelope(body, who)?, patience)? {
+        (200, body) => Ok(body),
+        (code, body) if code == 401 || body.contains("NotAuthorized") => {
             Err("the camera refused the user and password (its ONVIF user may be another one)".to_owned())
         }
-        Some(code) => Err(format!("the camera answers {}", harmless(code))),
-        None => Err("what answers does not speak HTTP".to_owned()),
+        (code, _) => Err(format!("the camera answers {code}")),
     }
 }
 
@@ -214,16 +212,48 @@ mod tests {
         assert_ne!(made, token(&nonce, "2010-09-16T07:50:46Z", "userpassword"));
     }
 
+    const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
     #[test]
     fn nobody_but_the_machine_that_answered_is_asked() {
         let who = Who { user: "ann", password: "secret-word" };
-        let peer = IpAddr::from([192, 0, 2, 1]);
-        for service in
-            ["http://192.0.2.2/onvif", "http://evil.example/onvif", "https://192.0.2.1/onvif", "http://192.0.2.1:x/"]
-        {
-            let error = streams(peer, service, who).expect_err("refused");
-            assert!(!error.contains("secret-word"), "{error}");
+        for (service, why) in [
+            ("http://192.0.2.2/onvif", "192.0.2.2 is not asked: it is another machine than 192.0.2.1, which answered"),
+            (
+                "http://evil.example/onvif",
+                "evil.example is not asked: it is another machine than 192.0.2.1, which answered",
+            ),
+            ("https://192.0.2.1/onvif", "https://192.0.2.1/onvif is not asked: it is not http"),
+            ("http://192.0.2.1:x/", "its port is no number"),
+            ("http://192.0.2.1/a b", "its address cannot be asked for"),
+        ] {
+            assert_eq!(streams(PEER, service, who, &Patience::default()), Err(why.to_owned()), "{service}");
         }
+    }
+
+    #[test]
+    fn a_streams_address_is_the_cameras_own_without_a_password_or_none() {
+        for (named, taken) in [
+            ("rtsp://192.0.2.1/live", "rtsp://192.0.2.1/live"),
+            ("rtsp://admin:p@ss@192.0.2.1:554/live", "rtsp://192.0.2.1:554/live"),
+            ("rtsp://192.0.2.1/a@b?c=d@e", "rtsp://192.0.2.1/a%40b?c=d%40e"),
+        ] {
+            assert_eq!(own(named, PEER).as_deref(), Ok(taken), "{named}");
+        }
+        for foreign in ["rtsp://192.0.2.9/live", "rtsp://ann:192.0.2.1@evil.example/", "rtsp://192.0.2.1@192.0.2.9/"] {
+            let why = own(foreign, PEER).expect_err("refused");
+            assert!(why.contains("another machine") && !why.contains("ann"), "{foreign}: {why}");
+        }
+        let long = format!("rtsp://192.0.2.1/{}", "x".repeat(500));
+        for odd in
+            [&long, "rtsp://192.0.2.1/a\u{1b}[2J", "rtsp://192.0.2.1/\u{202e}x", "http://192.0.2.1/live", "", "live"]
+        {
+            assert_eq!(own(odd, PEER), Err("its address is none that can be used".to_owned()), "{odd}");
+        }
+        let inside = own("rtsp://192.0.2.1/user=ann&password=canary", PEER).expect_err("refused");
+        assert!(inside.contains("holds a password") && !inside.contains("canary"), "{inside}");
+        let slashed = own("rtsp://admin:secret/word@192.0.2.1/live", PEER).expect_err("its host is not clear");
+        assert!(!slashed.contains("secret"), "{slashed}");
     }
 
     #[test]

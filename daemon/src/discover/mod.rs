@@ -7,22 +7,26 @@
 //! an address without a path -> the paths of makers, one DESCRIBE each                   (paths)
 //! ```
 //!
-//! Whoever is on the network may answer, with anything: answers are bounded in size and number, parsed without DTD or
-//! entities, and their words are stripped of what a terminal would obey.
+//! Whoever is on the network may answer, with anything: answers are bounded in size and number, also for each sender, must name
+//! the question and come from a network of this machine, are parsed without DTD or entities, and their words are stripped of
+//! what a terminal would obey.
 
 pub mod media;
 pub mod paths;
+mod post;
 mod probe;
+mod xml;
 
 use crate::clock::SystemClock;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 use sekisho_logic::time::Clock as _;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
+pub use post::Patience;
 pub use probe::Match;
 
 /// Where devices listen (WS-Discovery, 2.4).
@@ -33,6 +37,14 @@ const DATAGRAM_BYTES_MAX: usize = 65_535;
 const ANSWERS_MAX: usize = 2_000;
 /// Devices that are listed at the most.
 const DEVICES_MAX: usize = 256;
+/// Devices that one sender may name; a recorder speaks for a few.
+pub const DEVICES_OF_ONE_MAX: usize = 8;
+/// Answers of one sender that are read: some send each several times.
+pub const ANSWERS_OF_ONE_MAX: usize = 32;
+/// Senders in other networks that are named.
+const ELSEWHERE_MAX: usize = 8;
+/// An address of a service or stream; real ones have about a hundred characters.
+const ADDRESS_BYTES_MAX: usize = 500;
 /// How often the question is sent: datagrams get lost.
 const PROBES: usize = 2;
 /// Between two looks at whether time is over.
@@ -52,8 +64,12 @@ pub struct Found {
 pub struct Search {
     /// By address.
     pub found: Vec<Found>,
-    /// Answers that were no answers: truncated, not XML, something else.
+    /// Answers that were no answers: truncated, not XML, to another question, something else.
     pub unreadable: usize,
+    /// Devices and answers that were passed over because one sender gave many, or there were too many in all.
+    pub left_out: usize,
+    /// Senders that are on no network of this machine, so that the sender may be made up. They are not listed.
+    pub elsewhere: BTreeSet<IpAddr>,
     /// The addresses the question went out from.
     pub from: Vec<Ipv4Addr>,
 }
@@ -74,72 +90,126 @@ pub fn interfaces() -> io::Result<Vec<Ipv4Addr>> {
     Ok(found)
 }
 
+/// Networks of this machine, each as an address of ours and a mask.
+fn networks() -> io::Result<Vec<(Ipv4Addr, Ipv4Addr)>> {
+    let all = getifaddrs().map_err(io::Error::from)?;
+    Ok(all.filter_map(|its| Some((its.address?.as_sockaddr_in()?.ip(), its.netmask?.as_sockaddr_in()?.ip()))).collect())
+}
+
 /// Asks from each address of `from` and listens for `span`.
 ///
 /// # Errors
 /// When from none of them a question can be sent, the last reason.
 pub fn search(from: &[Ipv4Addr], span: Duration) -> io::Result<Search> {
-    let mut sockets = Vec::new();
+    let (mut sockets, networks) = (Vec::new(), networks()?);
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no network interface is up");
     for address in from {
         match ask(*address) {
-            Ok(socket) => sockets.push((*address, socket)),
+            Ok((socket, id)) => sockets.push((*address, socket, id)),
             Err(error) => last = error,
         }
     }
     if sockets.is_empty() {
         return Err(last);
     }
-    let from = sockets.iter().map(|(address, _)| *address).collect();
-    let heard: Vec<_> = std::thread::scope(|scope| {
-        let all: Vec<_> = sockets.iter().map(|(_, socket)| scope.spawn(|| listen(socket, span))).collect();
+    let from = sockets.iter().map(|(address, ..)| *address).collect();
+    let listen = |socket, id| listen(socket, id, &networks, span);
+    let each: Vec<_> = std::thread::scope(|scope| {
+        let all: Vec<_> = sockets.iter().map(|(_, socket, id)| scope.spawn(|| listen(socket, id))).collect();
         all.into_iter().filter_map(|thread| thread.join().ok()).collect()
     });
-    let mut search = Search { from, ..Search::default() };
-    let mut devices = BTreeMap::new();
-    for (found, unreadable) in heard {
-        search.unreadable += unreadable;
-        for one in found {
-            if devices.len() < DEVICES_MAX || devices.contains_key(&(one.address, one.about.endpoint.clone())) {
-                devices.insert((one.address, one.about.endpoint.clone()), one);
-            }
-        }
+    let mut all = Heard::default();
+    for mut heard in each {
+        all.unreadable += heard.unreadable;
+        all.left_out += heard.left_out;
+        all.elsewhere.append(&mut heard.elsewhere);
+        heard.devices.into_iter().for_each(|((address, _), about)| all.take(address, about));
     }
-    search.found = devices.into_values().collect();
-    Ok(search)
+    let found = all.devices.into_iter().map(|((address, _), about)| Found { address, about }).collect();
+    Ok(Search { found, unreadable: all.unreadable, left_out: all.left_out, elsewhere: all.elsewhere, from })
 }
 
-/// Sends the question. A socket that is bound to an address sends multicast by the interface of that address.
-fn ask(from: Ipv4Addr) -> io::Result<UdpSocket> {
+/// Sends the question; its id comes with the socket. A socket that is bound to an address sends multicast by the interface of
+/// that address.
+fn ask(from: Ipv4Addr) -> io::Result<(UdpSocket, String)> {
     let socket = UdpSocket::bind((from, 0))?;
     socket.set_read_timeout(Some(LOOK))?;
     // One hop: cameras of this network, not of the next.
     socket.set_multicast_ttl_v4(1)?;
-    let question = probe::question();
+    let (question, id) = probe::question();
     for _ in 0..PROBES {
         socket.send_to(question.as_bytes(), GROUP)?;
     }
-    Ok(socket)
+    Ok((socket, id))
 }
 
-fn listen(socket: &UdpSocket, span: Duration) -> (Vec<Found>, usize) {
+/// What came to one socket, bounded.
+#[derive(Debug, Default)]
+struct Heard {
+    devices: BTreeMap<(IpAddr, String), Match>,
+    unreadable: usize,
+    left_out: usize,
+    elsewhere: BTreeSet<IpAddr>,
+}
+
+impl Heard {
+    fn hear(&mut self, sender: IpAddr, datagram: &[u8], id: &str, networks: &[(Ipv4Addr, Ipv4Addr)]) {
+        match probe::matches(datagram, id) {
+            None => self.unreadable += 1,
+            Some(matches) if is_near(sender, networks) => {
+                matches.into_iter().for_each(|about| self.take(sender, about));
+            }
+            Some(_) if self.elsewhere.len() < ELSEWHERE_MAX => {
+                self.elsewhere.insert(sender);
+            }
+            Some(_) => self.left_out += 1,
+        }
+    }
+
+    fn take(&mut self, sender: IpAddr, about: Match) {
+        let key = (sender, about.endpoint.clone());
+        if self.devices.contains_key(&key) {
+            return;
+        }
+        let of_sender = self.devices.keys().filter(|(its, _)| *its == sender).count();
+        if of_sender < DEVICES_OF_ONE_MAX && self.devices.len() < DEVICES_MAX {
+            self.devices.insert(key, about);
+        } else {
+            self.left_out += 1;
+        }
+    }
+}
+
+/// Whether a sender is on one of these networks: the sender of a datagram can be made up, and who is asked next with a digest
+/// of the password is not to be anybody in the world.
+fn is_near(sender: IpAddr, networks: &[(Ipv4Addr, Ipv4Addr)]) -> bool {
+    let IpAddr::V4(sender) = sender else { return false };
+    networks.iter().any(|(own, mask)| own.to_bits() & mask.to_bits() == sender.to_bits() & mask.to_bits())
+}
+
+fn listen(socket: &UdpSocket, id: &str, networks: &[(Ipv4Addr, Ipv4Addr)], span: Duration) -> Heard {
     let clock = SystemClock::start();
     let begun = clock.now().mono;
-    let (mut found, mut unreadable, mut answers) = (Vec::new(), 0, 0);
+    let (mut heard, mut answers, mut senders) = (Heard::default(), 0, BTreeMap::new());
     let mut datagram = vec![0_u8; DATAGRAM_BYTES_MAX];
     while clock.now().mono.since(begun) < span && answers < ANSWERS_MAX {
         let Ok((length, sender)) = socket.recv_from(&mut datagram) else { continue };
-        answers += 1;
-        match probe::matches(&datagram[..length]) {
-            Some(matches) if found.len() < DEVICES_MAX * PROBES => {
-                let address = SocketAddr::ip(&sender);
-                found.extend(matches.into_iter().map(|about| Found { address, about }));
-            }
-            Some(_) => {}
-            None => unreadable += 1,
+        let of_sender = senders.entry(sender.ip()).or_insert(0);
+        if *of_sender >= ANSWERS_OF_ONE_MAX {
+            heard.left_out += 1;
+            continue;
         }
+        *of_sender += 1;
+        answers += 1;
+        heard.hear(sender.ip(), &datagram[..length], id, networks);
     }
-    (found, unreadable)
+    heard
+}
+
+/// An address from the network as it is, or nothing where it is too long or holds what no address does: cut or cleaned it would
+/// be another one.
+fn fit(address: &str) -> Option<&str> {
+    (address.len() <= ADDRESS_BYTES_MAX && address.bytes().all(|byte| byte.is_ascii_graphic())).then_some(address)
 }
 
 /// Words from the network, fit for a terminal: no control characters, none that turn the direction of writing, 120 at the
@@ -160,5 +230,37 @@ mod tests {
         assert_eq!(harmless("a\x1b[2J\r\nb\u{202e}c"), "a [2J bc");
         assert_eq!(harmless(&"x".repeat(5000)).len(), 120);
         assert_eq!(harmless("\u{7384}\u{95a2}"), "\u{7384}\u{95a2}", "names in Japanese stay");
+    }
+
+    #[test]
+    fn one_sender_names_a_few_devices_and_what_is_left_out_is_counted() {
+        let networks = [(Ipv4Addr::new(192, 0, 2, 5), Ipv4Addr::new(255, 255, 255, 0))];
+        let (id, mut heard) = ("uuid:1", Heard::default());
+        let answer = |from: usize, count: usize| {
+            let one = |nth: usize| {
+                format!(
+                    "<d:ProbeMatch><w:EndpointReference><w:Address>{}</w:Address></w:EndpointReference></d:ProbeMatch>",
+                    from + nth
+                )
+            };
+            format!(
+                "<e xmlns:w=\"http://schemas.xmlsoap.org/ws/2004/08/addressing\" \
+                 xmlns:d=\"http://schemas.xmlsoap.org/ws/2005/04/discovery\"><w:RelatesTo>{id}</w:RelatesTo>{}</e>",
+                (0..count).map(one).collect::<String>()
+            )
+        };
+        let liar = IpAddr::from([192, 0, 2, 66]);
+        for from in (0..256).step_by(32) {
+            heard.hear(liar, answer(from, 32).as_bytes(), id, &networks);
+        }
+        assert_eq!((heard.devices.len(), heard.left_out), (DEVICES_OF_ONE_MAX, 256 - DEVICES_OF_ONE_MAX));
+        let camera = IpAddr::from([192, 0, 2, 7]);
+        heard.hear(camera, answer(1, 1).as_bytes(), id, &networks);
+        heard.hear(camera, answer(1, 1).as_bytes(), id, &networks);
+        assert_eq!(heard.devices.len(), DEVICES_OF_ONE_MAX + 1, "the honest are heard, once");
+        let far = IpAddr::from([198, 51, 100, 1]);
+        heard.hear(far, answer(1, 1).as_bytes(), id, &networks);
+        assert_eq!((heard.devices.len(), heard.elsewhere.contains(&far)), (DEVICES_OF_ONE_MAX + 1, true));
+        assert!(!is_near(IpAddr::from([192, 0, 3, 7]), &networks) && !is_near(IpAddr::from([0; 16]), &networks));
     }
 }

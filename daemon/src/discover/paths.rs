@@ -56,15 +56,21 @@ impl Tried {
     }
 }
 
+/// Scheme and place of an address, and what comes after.
+fn parts(address: &str) -> (&str, &str) {
+    let place = address.find("://").map_or(0, |at| at + 3);
+    address.split_at(address[place..].find(['/', '?', '#']).map_or(address.len(), |at| place + at))
+}
+
 /// Whether an address has a path of its own.
 #[must_use]
 pub fn has_path(url: &RtspUrl) -> bool {
-    url.as_str().splitn(4, '/').nth(3).is_some_and(|path| !path.is_empty())
+    !matches!(parts(url.as_str()).1, "" | "/")
 }
 
 /// Asks the camera at `url` for each known path, until a password is refused. `each` hears every answer as it comes.
 pub fn try_all(url: &RtspUrl, credential: Option<&Credential>, mut each: impl FnMut(&Tried)) -> Vec<Tried> {
-    let base = url.as_str().split('/').take(3).collect::<Vec<_>>().join("/");
+    let base = parts(url.as_str()).0;
     let mut tried = Vec::new();
     for (maker, path) in PATHS {
         let url = format!("{base}{path}");
@@ -98,6 +104,7 @@ mod tests {
             Ok(Source::Rtsp { url, .. }) => has_path(&url),
             _ => panic!("an address"),
         };
-        assert!(with("rtsp://192.0.2.1/x") && !with("rtsp://192.0.2.1/") && !with("rtsp://192.0.2.1:554"));
+        assert!(with("rtsp://192.0.2.1/x") && with("rtsp://192.0.2.1?x"));
+        assert!(!with("rtsp://192.0.2.1/") && !with("rtsp://192.0.2.1:554"));
     }
 }

@@ -1,7 +1,7 @@
 //! The two messages of WS-Discovery (April 2005) that are needed: a `Probe` for video transmitters, and `ProbeMatches`. Pure.
 
-use super::harmless;
-use roxmltree::{Document, Node, ParsingOptions};
+use super::{fit, harmless, xml};
+use roxmltree::Node;
 
 const DISCOVERY: &str = "http://schemas.xmlsoap.org/ws/2005/04/discovery";
 const ADDRESSING: &str = "http://schemas.xmlsoap.org/ws/2004/08/addressing";
@@ -27,17 +27,18 @@ pub struct Match {
     pub services: Vec<String>,
 }
 
-/// A question for everybody who sends video.
-pub(super) fn question() -> String {
-    format!(
+/// A question for everybody who sends video, and the id that its answers name.
+pub(super) fn question() -> (String, String) {
+    let id = format!("uuid:{}", uuid());
+    let text = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\
          <e:Envelope xmlns:e=\"http://www.w3.org/2003/05/soap-envelope\" xmlns:w=\"{ADDRESSING}\" xmlns:d=\"{DISCOVERY}\" \
-         xmlns:dn=\"http://www.onvif.org/ver10/network/wsdl\"><e:Header><w:MessageID>uuid:{}</w:MessageID>\
+         xmlns:dn=\"http://www.onvif.org/ver10/network/wsdl\"><e:Header><w:MessageID>{id}</w:MessageID>\
          <w:To e:mustUnderstand=\"true\">urn:schemas-xmlsoap-org:ws:2005:04:discovery</w:To>\
          <w:Action e:mustUnderstand=\"true\">{DISCOVERY}/Probe</w:Action></e:Header>\
          <e:Body><d:Probe><d:Types>dn:NetworkVideoTransmitter</d:Types></d:Probe></e:Body></e:Envelope>",
-        uuid(),
-    )
+    );
+    (text, id)
 }
 
 /// Random, as a question must have an id of its own; without randomness any id will do.
@@ -50,12 +51,15 @@ fn uuid() -> String {
     format!("{}-{}-{}-{}-{}", &digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..])
 }
 
-/// The devices of an answer; `None` for what is no answer.
-pub(super) fn matches(datagram: &[u8]) -> Option<Vec<Match>> {
+/// The devices of an answer to the question `id`; `None` for what is no such answer.
+pub(super) fn matches(datagram: &[u8], id: &str) -> Option<Vec<Match>> {
     let text = std::str::from_utf8(datagram).ok()?;
-    // No DTD, hence no entities of its own and nothing that grows.
-    let options = ParsingOptions { allow_dtd: false, nodes_limit: NODES_MAX, ..ParsingOptions::default() };
-    let document = Document::parse_with_options(text.trim_matches(['\0', ' ', '\r', '\n']), options).ok()?;
+    let document = xml::parsed(text.trim_matches(['\0', ' ', '\r', '\n']), NODES_MAX)?;
+    let to = document.descendants().find(|node| node.has_tag_name((ADDRESSING, "RelatesTo")))?.text()?.trim();
+    // Some devices write another scheme before the id.
+    if !to.to_ascii_lowercase().ends_with(&id.to_ascii_lowercase()) {
+        return None;
+    }
     let each = document.descendants().filter(|node| node.has_tag_name((DISCOVERY, "ProbeMatch"))).take(MATCHES_MAX);
     let matches: Vec<_> = each.map(one).collect();
     // A greeting (Hello, Bye) or a fault is no answer either.
@@ -74,13 +78,13 @@ fn one(node: Node<'_, '_>) -> Match {
         found.map(|value| harmless(&decoded(value))).filter(|value| !value.is_empty())
     };
     let is_service = |url: &&str| url.starts_with("http://") || url.starts_with("https://");
-    let services = text(DISCOVERY, "XAddrs").split_whitespace().filter(is_service).take(ADDRESSES_MAX);
+    let services = text(DISCOVERY, "XAddrs").split_whitespace().filter_map(fit).filter(is_service).take(ADDRESSES_MAX);
     Match {
         endpoint: harmless(text(ADDRESSING, "Address")),
         name: scope("name"),
         model: scope("hardware"),
         location: scope("location"),
-        services: services.map(harmless).collect(),
+        services: services.map(str::to_owned).collect(),
     }
 }
 
@@ -108,10 +112,14 @@ fn decoded(text: &str) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use roxmltree::Document;
+
+    const ID: &str = "uuid:0a1b";
 
     fn answer(body: &str) -> String {
         format!(
             "<s:Envelope xmlns:s=\"http://www.w3.org/2003/05/soap-envelope\" xmlns:a=\"{ADDRESSING}\" xmlns:d=\"{DISCOVERY}\">\
+             <s:Header><a:RelatesTo>urn:UUID:0A1B</a:RelatesTo></s:Header>\
              <s:Body><d:ProbeMatches>{body}</d:ProbeMatches></s:Body></s:Envelope>"
         )
     }
@@ -128,7 +136,7 @@ mod tests {
         let text = camera(
             "onvif://www.onvif.org/name/Front%20Door onvif://www.onvif.org/hardware/DS-2CD onvif://www.onvif.org/location/%E9%96%80",
         );
-        let found = matches(text.as_bytes()).expect("an answer");
+        let found = matches(text.as_bytes(), ID).expect("an answer");
         let wanted = Match {
             endpoint: "urn:uuid:1".into(),
             name: Some("Front Door".into()),
@@ -141,12 +149,28 @@ mod tests {
 
     #[test]
     fn the_question_is_well_formed_and_asks_for_cameras() {
-        let text = question();
+        let (text, id) = question();
         let document = Document::parse(&text).expect("XML");
         let types =
             document.descendants().find(|node| node.has_tag_name((DISCOVERY, "Types"))).and_then(|node| node.text());
         assert_eq!(types, Some("dn:NetworkVideoTransmitter"));
-        assert!(matches(text.as_bytes()).is_none(), "a question is no answer");
+        assert!(matches(text.as_bytes(), &id).is_none(), "a question is no answer");
+    }
+
+    #[test]
+    fn answers_to_another_question_or_to_none_are_no_answers() {
+        let text = camera("");
+        assert!(matches(text.as_bytes(), "uuid:0a1c").is_none());
+        let without = text.replace("RelatesTo", "Other");
+        assert!(matches(without.as_bytes(), ID).is_none() && matches(text.as_bytes(), ID).is_some());
+    }
+
+    #[test]
+    fn an_address_that_would_have_to_be_cut_is_dropped() {
+        let long = format!("http://192.0.2.7/{}", "x".repeat(500));
+        let text = camera("").replace("file:///etc/passwd", &format!("{long} http://192.0.2.7/\u{202e}x"));
+        let found = matches(text.as_bytes(), ID).expect("an answer");
+        assert_eq!(found[0].services, ["http://192.0.2.7/onvif/device_service"]);
     }
 
     #[test]
@@ -165,20 +189,20 @@ mod tests {
             &String::new(),
             &"GET / HTTP/1.1".to_owned(),
         ] {
-            assert!(matches(bad.as_bytes()).is_none(), "{:.80}", bad);
+            assert!(matches(bad.as_bytes(), ID).is_none(), "{:.80}", bad);
         }
         let many = answer(&"<d:ProbeMatch/>".repeat(500));
-        assert_eq!(matches(many.as_bytes()).map(|found| found.len()), Some(MATCHES_MAX));
+        assert_eq!(matches(many.as_bytes(), ID).map(|found| found.len()), Some(MATCHES_MAX));
         let odd = camera("onvif://www.onvif.org/name/%1b%5b2J%0aX onvif://www.onvif.org/hardware/%zz%4");
-        let found = matches(odd.as_bytes()).expect("an answer");
+        let found = matches(odd.as_bytes(), ID).expect("an answer");
         assert_eq!((found[0].name.as_deref(), found[0].model.as_deref()), (Some("[2J X"), Some("%zz%4")));
     }
 
     proptest! {
         #[test]
         fn no_datagram_makes_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600), scopes in ".{0,80}") {
-            let _any = matches(&bytes);
-            let _other = matches(camera(&scopes).as_bytes());
+            let _any = matches(&bytes, ID);
+            let _other = matches(camera(&scopes).as_bytes(), ID);
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Questions at a terminal. Each has an option on the command line that answers it, and most a default; with `--yes` nothing is
-//! asked. Nothing is written while questions are open, so Ctrl-C at any of them leaves everything as it was.
+//! asked. Ctrl-C at any question leaves everything as it was, or as the last whole step left it.
 
 use crate::cmd::terminal::ask_once;
 use crate::cmd::{Failure, output};
@@ -28,11 +28,30 @@ pub(super) struct Question<'q> {
     pub(super) default: Option<&'q str>,
 }
 
+/// What a set-up that ends at a question leaves behind.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum SoFar {
+    /// Everything is as it was.
+    Nothing,
+    /// Configuration and credential, and the steps after them that were gone through.
+    Written,
+}
+
+impl SoFar {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing was changed",
+            Self::Written => "what was written stays, and `sekisho setup` asks for the rest again",
+        }
+    }
+}
+
 /// Who is asked, in which language, or whether nobody is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asker {
     pub(super) language: Language,
     pub(super) yes: bool,
+    pub(super) so_far: SoFar,
 }
 
 impl Asker {
@@ -43,7 +62,7 @@ impl Asker {
                 "there is no terminal to ask at; give --yes and the answers as options (`sekisho setup --help`)".into(),
             ));
         }
-        Ok(Self { language, yes })
+        Ok(Self { language, yes, so_far: SoFar::Nothing })
     }
 
     pub(super) fn word<'s>(&self, said: &'s Said) -> &'s str {
@@ -61,7 +80,7 @@ impl Asker {
     fn prompt(&self, question: &Said, default: Option<&str>) -> Result<String, Failure> {
         let default = default.filter(|text| !text.is_empty()).map(|text| format!(" [{text}]")).unwrap_or_default();
         print!("{}{default}: ", self.word(question));
-        let ended = || Failure::No("the answers ended before the questions; nothing was changed".into());
+        let ended = || Failure::No(format!("the answers ended before the questions; {}", self.so_far.words()));
         std::io::stdout().flush().map_err(|_| ended())?;
         let mut line = String::new();
         let read = std::io::stdin().read_line(&mut line).map_err(|_| ended())?;
@@ -83,7 +102,8 @@ impl Asker {
         }
         if self.yes {
             let default = question.default.ok_or_else(|| {
-                Failure::Wrong(format!("--yes asks nothing, so {option} must be given; nothing was changed"))
+                let so_far = self.so_far.words();
+                Failure::Wrong(format!("--yes asks nothing, so {option} must be given; {so_far}"))
             })?;
             return check(default).map_err(|error| Failure::Wrong(format!("{option}: {error}")));
         }
@@ -153,15 +173,20 @@ mod tests {
 
     #[test]
     fn without_a_terminal_every_answer_comes_from_an_option_or_a_default() {
-        let asker = Asker { language: Language::En, yes: true };
+        let asker = Asker { language: Language::En, yes: true, so_far: SoFar::Nothing };
         let question = |given, default| Question { text: say("yes-or-no", &[]), option: "--x", given, default };
         let taken = |text: &str| if text == "bad" { Err("it is bad".to_owned()) } else { Ok(text.to_owned()) };
         assert_eq!(asker.text(&question(Some("a"), Some("b")), taken).expect("given"), "a");
         assert_eq!(asker.text(&question(None, Some("b")), taken).expect("default"), "b");
-        for (given, default, word) in [(Some("bad"), None, "--x: it is bad"), (None, None, "--x must be given")] {
+        for (given, default, word) in
+            [(Some("bad"), None, "--x: it is bad"), (None, None, "--x must be given; nothing was changed")]
+        {
             let error = asker.text(&question(given, default), taken).expect_err("refused");
             assert!(matches!(&error, Failure::Wrong(said) if said.contains(word)), "{error}");
         }
+        let later = Asker { so_far: SoFar::Written, ..asker };
+        let error = later.text(&question(None, None), taken).expect_err("refused").to_string();
+        assert!(error.contains("what was written stays") && !error.contains("nothing was changed"), "{error}");
         assert!(asker.confirm(&say("yes-or-no", &[]), true).expect("default"));
         let words = ["one", "two"].map(|word| (word.to_owned(), Said::same(word)));
         assert_eq!(asker.choose(&question(Some("2"), None), &words).expect("by number"), "two");

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Until the last question about camera, notice and sink is answered nothing is written; each file is then put in its place
-//! whole. What is set already is shown and not asked again, so the command may be run as often as one likes.
+//! whole, and what root made is given to the service before the next question, as Ctrl-C may be its answer. What is set already
+//! is shown and not asked again, so the command may be run as often as one likes.
 
 mod ask;
 mod camera;
@@ -17,7 +18,7 @@ use super::grounds::GroundsArgs;
 use crate::config::{self, Settings};
 use crate::page::Language;
 use crate::page::words::Said;
-use ask::{Asker, Question, say};
+use ask::{Asker, Question, SoFar, say};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use sekisho_logic::id::CameraId;
@@ -92,6 +93,8 @@ pub struct SetupArgs {
 struct Draft {
     /// The whole configuration.
     text: String,
+    /// What is new in it.
+    added: String,
     /// The credential's file and text.
     credential: Option<(PathBuf, Zeroizing<String>)>,
     camera: Option<CameraId>,
@@ -102,10 +105,22 @@ struct Draft {
 impl Draft {
     fn section(&mut self, section: &str, keys: &[(&str, String)]) {
         self.text = file::with_section(&self.text, section, keys);
+        self.note(section, keys);
     }
 
-    fn keys(&mut self, section: &str, keys: &[(&str, String)]) {
-        self.text = file::with_keys(&self.text, section, keys);
+    /// Keys in a section that may be there. Gives whether the section is written so that they could be added.
+    fn keys(&mut self, section: &str, keys: &[(&str, String)]) -> bool {
+        let text = file::with_keys(&self.text, section, keys);
+        let fits = config::parse(Path::new("sekisho.toml"), &text).is_ok();
+        if fits {
+            self.text = text;
+            self.note(section, keys);
+        }
+        fits
+    }
+
+    fn note(&mut self, section: &str, keys: &[(&str, String)]) {
+        self.added = file::with_section(&self.added, section, keys).trim_start().to_owned();
     }
 }
 
@@ -130,14 +145,20 @@ pub fn run(config: &Path, args: &SetupArgs) -> Result<(), Failure> {
     let settings = config::parse(config, &draft.text).map_err(|problems| {
         Failure::No(format!("{problems}\nthe answers make no valid configuration, so nothing was written"))
     })?;
+    rest::check_person(asker, args, &settings, &draft)?;
     let made_state = !settings.daemon.state_dir.exists();
     write(asker, (config, there), &settings, &before, &draft)?;
-    // From here on everything is done one by one, and each is whole; what root made is given to the service however it ends.
-    let done = rest::make_keys(asker, &settings)
-        .and_then(|people| rest::person(asker, args, (config, &settings), &draft, people))
-        .and_then(|()| rest::test_alert(asker, args, &settings));
-    file::settle(&settings, made_state)?;
-    done?;
+    // From here on everything is done one by one, and each is whole and the service's own before the next question.
+    let asker = Asker { so_far: SoFar::Written, ..asker };
+    let settle = || file::settle(&settings, made_state);
+    let people = rest::make_keys(asker, &settings);
+    settle()?;
+    let enrolled = rest::person(asker, args, (config, &settings), &draft, people?, &settle);
+    settle()?;
+    enrolled?;
+    let told = rest::test_alert(asker, args, &settings);
+    settle()?;
+    told?;
     next(asker, &settings, &draft);
     Ok(())
 }
@@ -170,31 +191,32 @@ fn write(
     if there && draft.text == before {
         asker.tell(&say("nothing-new", &[("file", &place)]));
     } else {
-        let old: std::collections::BTreeSet<_> = before.lines().collect();
         asker.tell(&say("will-write", &[("file", &place)]));
-        let new = draft.text.lines().filter(|line| !old.contains(line) && !line.starts_with('#'));
-        new.for_each(|line| super::output::line(&format!("  {line}")));
+        draft.added.lines().for_each(|line| super::output::line(&format!("  {line}")));
         if !asker.confirm(&say("write", &[]), true)? {
             return Err(Failure::No("nothing was written".into()));
         }
     }
+    file::unchanged(config, (before, there))?;
     if let Some((path, text)) = &draft.credential {
         file::folder(&settings.daemon.credentials_dir, 0o700)?;
-        file::put(path, text.as_bytes(), 0o600)?;
-        asker.tell(&say("credential-written", &[("file", &path.display().to_string())]));
+        file::put(path, text.as_bytes(), 0o600, None)?;
+        let user = file::user();
+        asker.tell(&say("credential-written", &[("file", &path.display().to_string()), ("user", &user)]));
     }
     if there && draft.text == before {
         return Ok(());
     }
-    // A file that was closed to others stays closed.
-    let mode = std::fs::metadata(config).map_or(0o644, |about| about.permissions().mode() & 0o777);
+    // A file that was closed to others stays closed, and open to whom it was.
+    let old = std::fs::metadata(config).ok();
+    let mode = old.as_ref().map_or(0o644, |about| about.permissions().mode() & 0o777);
     if there {
-        file::put(&file::kept(config), before.as_bytes(), mode)?;
+        file::put(&file::kept(config), before.as_bytes(), mode, old.as_ref())?;
     } else if let Some(folder) = config.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         file::folder(folder, 0o755)?;
     }
-    file::put(config, draft.text.as_bytes(), mode)?;
-    asker.tell(&say("written", &[("file", &place)]));
+    file::put(config, draft.text.as_bytes(), mode, old.as_ref())?;
+    asker.tell(&say(if there { "written" } else { "written-new" }, &[("file", &place)]));
     Ok(())
 }
 

@@ -14,7 +14,9 @@ use crate::config::sink_settings::{SinkKind, SinkSettings};
 use crate::page::words::Said;
 use crate::roles::{self, BreakGlass};
 use crate::sink::outlet::{Closing, Outcome, Outlet, Setup};
+use crate::site::Look;
 use crate::{keys, site};
+use sekisho_logic::grounds::GroundsDraft;
 use sekisho_logic::id::{CameraId, ListId, PersonId, TrackId};
 use sekisho_logic::policy::Purpose;
 use sekisho_logic::record::{AlertEvent, AlertId, AlertRecord, Cause, EvidenceRecord, Stage};
@@ -25,6 +27,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Photographs asked for at the terminal at the most; `gallery enroll` takes more.
+const PHOTOS_MAX: usize = 8;
 /// Milliseconds of a day.
 const DAY_MS: i64 = 86_400_000;
 /// How long a receiver may take to be told.
@@ -57,8 +61,9 @@ pub(super) fn controller(
             }
         }
     }
-    if !keys.is_empty() {
-        draft.keys("privacy", &keys);
+    if !keys.is_empty() && !draft.keys("privacy", &keys) {
+        let keys: Vec<_> = keys.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        asker.tell(&say("by-hand", &[("keys", &keys.join("\n"))]));
     }
     Ok(())
 }
@@ -87,17 +92,16 @@ pub(super) fn sink(asker: Asker, args: &SetupArgs, settings: &Settings, draft: &
     };
     let given = if key == "path" { &args.sink_path } else { &args.sink_url };
     let question = Question { text, option, given: given.as_deref(), default: default.as_deref() };
-    let before = draft.text.clone();
     // The configuration's own reader says whether the address will do.
-    let whole = asker.text(&question, |address| {
+    let keys = asker.text(&question, |address| {
         let keys = [("kind", quoted(&kind)), (key, quoted(address))];
-        let text = file::with_section(&before, "sinks.alerts", &keys);
-        crate::config::parse(Path::new("sekisho.toml"), &text).map(|_| text).map_err(|problems| {
+        let text = file::with_section(&draft.text, "sinks.alerts", &keys);
+        crate::config::parse(Path::new("sekisho.toml"), &text).map(|_| keys).map_err(|problems| {
             let all = problems.list().iter().map(ToString::to_string);
             all.collect::<Vec<_>>().join("; ")
         })
     })?;
-    draft.text = whole;
+    draft.section("sinks.alerts", &keys);
     Ok(())
 }
 
@@ -129,19 +133,52 @@ pub(super) fn make_keys(asker: Asker, settings: &Settings) -> Result<usize, Fail
     Ok(people)
 }
 
-/// The first person, from photographs and with grounds.
+/// With `--yes`: whether the options say all about the person, so that nothing is written when they do not.
+pub(super) fn check_person(asker: Asker, args: &SetupArgs, settings: &Settings, draft: &Draft) -> Result<(), Failure> {
+    let Some(name) = args.person.as_ref().filter(|_| asker.yes) else { return Ok(()) };
+    let id = PersonId::try_new(name).map_err(Failure::wrong)?;
+    // A database that cannot be looked at is named when it is used.
+    if let Ok(Look::Store(mut store)) = site::open_to_look(settings)
+        && store.person(&id).is_ok_and(|there| there.is_some())
+    {
+        return Ok(());
+    }
+    if !roles::may(Action::Enrol, settings) {
+        roles::require(Action::Enrol, settings, &BreakGlass::default())?;
+    }
+    let list = list(asker, args, settings)?;
+    let now = SystemClock::start().now().wall;
+    let of_list = ListId::try_new(&list).map_err(Failure::wrong)?;
+    grounds(asker, args, settings, draft, &list)?.complete(settings, &of_list, GroundsDraft::default(), now)?;
+    match args.photo.iter().find(|photo| !photo.is_file()) {
+        Some(photo) => Err(Failure::Wrong(format!("--photo: there is no file {}", photo.display()))),
+        None => Ok(()),
+    }
+}
+
+/// The list the person goes to.
+fn list(asker: Asker, args: &SetupArgs, settings: &Settings) -> Result<String, Failure> {
+    let lists: Vec<_> = settings.lists.iter().map(|(id, list)| (id.to_string(), of_list(list.purpose))).collect();
+    let question =
+        Question { text: say("list", &[]), option: "--list", given: args.list.as_deref(), default: Some("staff") };
+    asker.choose(&question, &lists)
+}
+
+/// The first person, from photographs and with grounds. `settle` gives away what was made, before each question.
 pub(super) fn person(
     asker: Asker,
     args: &SetupArgs,
     (config, settings): (&Path, &Settings),
     draft: &Draft,
     people: usize,
+    settle: &dyn Fn() -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     if let Some(name) = &args.person {
         let id = PersonId::try_new(name).map_err(Failure::wrong)?;
         let mut store = site::open_store(settings)?;
         let known = store.person(&id).map_err(Failure::no)?.is_some();
         store.close().map_err(Failure::no)?;
+        settle()?;
         if known {
             asker.tell(&say("person-there", &[("person", name)]));
             return Ok(());
@@ -166,15 +203,14 @@ pub(super) fn person(
         Question { text: say("person", &[]), option: "--person", given: args.person.as_deref(), default: None };
     let person = asker
         .text(&question, |text| PersonId::try_new(text).map(|id| id.to_string()).map_err(|error| error.to_string()))?;
-    let lists: Vec<_> = settings.lists.iter().map(|(id, list)| (id.to_string(), of_list(list.purpose))).collect();
-    let question =
-        Question { text: say("list", &[]), option: "--list", given: args.list.as_deref(), default: Some("staff") };
-    let list = asker.choose(&question, &lists)?;
+    let list = list(asker, args, settings)?;
     let grounds = grounds(asker, args, settings, draft, &list)?;
     let mut given = args.photo.clone();
     loop {
-        let photos = if given.is_empty() { vec![photo(asker)?] } else { std::mem::take(&mut given) };
-        match enrol::run(config, &EnrollArgs::first(&person, photos, &list, grounds.clone())) {
+        let photos = if given.is_empty() { photos(asker)? } else { std::mem::take(&mut given) };
+        let enrolled = enrol::run(config, &EnrollArgs::first(&person, photos, &list, grounds.clone()));
+        settle()?;
+        match enrolled {
             Ok(()) => return Ok(()),
             Err(error) if asker.yes || matches!(error, Failure::Wrong(_)) => return Err(error),
             Err(error) => {
@@ -194,12 +230,22 @@ fn of_list(purpose: Purpose) -> Said {
     }
 }
 
-fn photo(asker: Asker) -> Result<PathBuf, Failure> {
-    let question = Question { text: say("photo", &[]), option: "--photo", given: None, default: None };
-    asker.text(&question, |text| match Path::new(text).is_file() {
+/// One photograph at least, and as many more as there are.
+fn photos(asker: Asker) -> Result<Vec<PathBuf>, Failure> {
+    let file = |text: &str| match Path::new(text).is_file() {
         true => Ok(PathBuf::from(text)),
         false => Err(format!("there is no file {text:?}")),
-    })
+    };
+    let question = Question { text: say("photo", &[]), option: "--photo", given: None, default: None };
+    let mut photos = vec![asker.text(&question, file)?];
+    let question = Question { text: say("photo-more", &[]), option: "--photo", given: None, default: Some("") };
+    let more = |text: &str| if text.is_empty() { Ok(None) } else { file(text).map(Some) };
+    while photos.len() < PHOTOS_MAX
+        && let Some(photo) = asker.text(&question, more)?
+    {
+        photos.push(photo);
+    }
+    Ok(photos)
 }
 
 /// On which grounds the person may be matched: each part an option, or a question.
