@@ -3,10 +3,10 @@
 
 use sekisho_tests::feed::{Clip, Feed};
 use sekisho_tests::rtsp::{Login, RtspServer};
-use sekisho_tests::site::{binary, fetched, grounds};
+use sekisho_tests::site::{binary, fetched, files, grounds, root};
 use sekisho_tests::tree::{Tree, possible, said, script};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 const CANARY: &str = "c4nary-pa55";
@@ -193,10 +193,172 @@ fn does_not_go_back(tree: &Tree, first: &str) {
     let told = said(&back);
     assert!(told.contains("sekisho 0.1.0 is not installed: it reads databases up to schema"), "{told}");
     assert!(told.contains("Install sekisho 0.2.0 or newer again"), "{told}");
+    // The stamp that refuses outlives everything but a purge.
+    assert!(told.contains("copy erased.ndjson out of /var/lib/sekisho, purge sekisho"), "{told}");
     println!("{}", told.lines().filter(|line| line.contains("schema")).collect::<Vec<_>>().join("\n"));
     let state = tree.done(&["dpkg-query", "-W", "-f", "${Version} ${db:Status-Abbrev}", "sekisho"]);
     assert!(state.starts_with("0.2.0 ii"), "the newer program is not whole any more: {state}");
     assert!(tree.as_service(&["gallery", "list"]).contains(PERSON), "the refusal harmed the gallery");
+}
+
+/// A folder that stands for the root of a disk, and one of the package's own scripts, made to speak of it.
+struct Played {
+    dir: tempfile::TempDir,
+}
+
+impl Played {
+    fn new(script: &str) -> Self {
+        let played = Self { dir: tempfile::tempdir().expect("a folder") };
+        for folder in ["etc/sekisho", "var/lib/sekisho", "var/lib/sekisho-package", "srv", "bin"] {
+            std::fs::create_dir_all(played.path(folder)).expect("own folder");
+        }
+        // What would change this machine's own users and units.
+        for program in [
+            "deb-systemd-helper",
+            "deb-systemd-invoke",
+            "getent",
+            "groupdel",
+            "systemctl",
+            "systemd-sysusers",
+            "systemd-tmpfiles",
+            "userdel",
+        ] {
+            let path = played.path("bin").join(program);
+            let knows_nobody = if program == "getent" { "exit 2" } else { "" };
+            let text = format!("#!/bin/sh\necho \"{program} $*\"\n{knows_nobody}\n");
+            std::fs::write(&path, text).expect("own file");
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("own file");
+        }
+        let script = std::fs::read_to_string(root().join("deploy/package/control").join(script)).expect("the script");
+        let there = played.path("");
+        let lines = script.lines().map(|line| {
+            let tops = ["etc/", "var/", "run/"].into_iter().flat_map(|top| [' ', '=', '>'].map(|before| (before, top)));
+            let moved = tops.fold(line.to_owned(), |line, (before, top)| {
+                line.replace(&format!("{before}/{top}"), &format!("{before}{}{top}", there.display()))
+            });
+            moved + "\n"
+        });
+        std::fs::write(played.path("script"), lines.skip(1).collect::<String>()).expect("own file");
+        played
+    }
+
+    fn path(&self, inside: &str) -> PathBuf {
+        self.dir.path().join(inside)
+    }
+
+    fn plant(&self, folder: &str, names: &[&str]) {
+        for name in names {
+            let path = self.path(folder).join(name);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("own folder");
+            std::fs::write(path, PERSON).expect("own file");
+        }
+    }
+
+    /// The script must end well; gives what it said.
+    fn run(&self, words: &str, before: &str) -> String {
+        let mut shell = Command::new("unshare");
+        shell.args(["--mount", "sh", "-c", &format!("{before}sh -e \"$0\" {words}")]).arg(self.path("script"));
+        let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", self.path("bin").display());
+        let output = shell.current_dir("/").env("PATH", path).output().expect("unshare(1) starts");
+        assert!(output.status.success(), "{}", said(&output));
+        said(&output)
+    }
+
+    /// Every file below the folder, but for the script and the programs.
+    fn left(&self) -> Vec<String> {
+        let own = |path: &Path| path.starts_with(self.path("bin")) || path == self.path("script");
+        let files = files(self.dir.path()).into_iter().map(|(path, _)| path).filter(|path| !own(path));
+        files.map(|path| path.strip_prefix(self.dir.path()).unwrap_or(&path).display().to_string()).collect()
+    }
+}
+
+/// Whatever the program may leave in its state directory.
+const STATE: [&str; 22] = [
+    "people.keys",
+    "people.keys.lock",
+    "people.keys.old",
+    "store.key",
+    "store.key.new",
+    "audit.key",
+    ".key-draft-7-0",
+    "sekisho.db",
+    "sekisho.db-wal",
+    "ballast",
+    "run.lock",
+    "erased.ndjson",
+    "audit-checkpoints.ndjson",
+    "calibration.toml",
+    "calibration.toml.new",
+    "groups.toml",
+    "providers.json",
+    "review-key.pem",
+    "events.ndjson.1",
+    "before-restore-20261127T170000Z/sekisho.db",
+    "restoring/people.keys",
+    "sekisho.toml.from-backup",
+];
+
+#[test]
+fn a_purge_finds_the_state_wherever_it_lies_and_always_ends() {
+    if !possible() {
+        return;
+    }
+    for line in ["state-dir = \"PLACE\"", "  state-dir='PLACE' # the large disk", "daemon.state-dir = \"PLACE\""] {
+        let removal = Played::new("postrm");
+        let elsewhere = removal.path("srv/state").display().to_string();
+        removal.plant("srv/state", &STATE);
+        removal.plant("srv/state", &["of-somebody-else.db"]);
+        removal.plant("var/lib/sekisho", &STATE);
+        let text = format!("[daemon]\n#state-dir = \"/not/this\"\n{}\n", line.replace("PLACE", &elsewhere));
+        std::fs::write(removal.path("etc/sekisho/sekisho.toml"), text).expect("own file");
+        let _noted = removal.run("remove", "");
+        assert!(removal.path("srv/state/sekisho.db").exists(), "a removal erases data");
+        std::fs::remove_file(removal.path("etc/sekisho/sekisho.toml")).expect("as dpkg does before it purges");
+        let told = removal.run("purge", "");
+        assert_eq!(removal.left(), ["srv/state/of-somebody-else.db"], "{line}: {told}");
+        assert!(told.contains("srv/state is kept"), "{told}");
+    }
+
+    // By a link, and as a mount.
+    let removal = Played::new("postrm");
+    std::fs::remove_dir(removal.path("var/lib/sekisho")).expect("own folder");
+    removal.plant("srv/large", &STATE);
+    std::os::unix::fs::symlink(removal.path("srv/large"), removal.path("var/lib/sekisho")).expect("own link");
+    let told = removal.run("purge", "");
+    assert_eq!(removal.left(), [""; 0], "{told}");
+    assert!(!removal.path("var/lib/sekisho").is_symlink());
+    let removal = Played::new("postrm");
+    removal.plant("var/lib/sekisho", &STATE);
+    removal.plant("etc/sekisho", &["credentials/gate"]);
+    let place = removal.path("var/lib/sekisho").display().to_string();
+    let told = removal.run("purge", &format!("mount --bind {place} {place}; "));
+    assert_eq!(removal.left(), [""; 0], "{told}");
+    assert!(told.contains("could not be erased whole"), "{told}");
+}
+
+#[test]
+fn only_an_upgrade_restarts_the_service_and_a_refused_one_does_not() {
+    if !possible() {
+        return;
+    }
+    let played = Played::new("postinst");
+    std::fs::create_dir_all(played.path("run/systemd/system")).expect("own folder");
+    for (words, restarts) in [
+        ("configure ''", false),
+        ("configure 0.1.0", true),
+        ("abort-upgrade 0.1.0", false),
+        ("abort-remove", false),
+        ("abort-deconfigure in-favour sekisho 0.1.0", false),
+    ] {
+        // The helpers' words go nowhere; the invocation is seen by what it writes.
+        let invoke = played.path("bin/deb-systemd-invoke");
+        let seen = played.path("restarted");
+        std::fs::write(&invoke, format!("#!/bin/sh\necho \"$*\" >{}\n", seen.display())).expect("own file");
+        let told = played.run(words, "");
+        let was = std::fs::read_to_string(&seen).unwrap_or_default();
+        assert_eq!(was.contains("restart sekisho.service"), restarts, "{words}: {told}");
+        let _gone = std::fs::remove_file(&seen);
+    }
 }
 
 #[test]
