@@ -96,7 +96,10 @@ fn notices(screen: &Screen) -> Vec<Text<'static>> {
 fn alerts(frame: &mut Frame, area: Rect, screen: &Screen) {
     let block = Block::bordered().title(" Open alerts ");
     if screen.alerts.is_empty() {
-        let text = "Nothing is open. A candidate appears here as soon as a camera sees an enrolled person.";
+        let text = screen.ended.as_ref().map_or_else(
+            || "Nothing is open. A candidate appears here as soon as a camera sees an enrolled person.".to_owned(),
+            |ended| format!("Nothing is open any more. The last alert ended at {ended}."),
+        );
         frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }).block(block), area);
         return;
     }

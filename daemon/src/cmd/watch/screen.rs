@@ -81,6 +81,8 @@ pub(super) struct Screen {
     pub(super) status: Value,
     /// What happened, newest first.
     pub(super) events: VecDeque<Line>,
+    /// The last alert that ended while this view was open: when, how, who, where.
+    pub(super) ended: Option<String>,
     /// Place of the chosen alert.
     pub(super) chosen: usize,
     /// What lies over everything.
@@ -120,6 +122,7 @@ impl Screen {
     pub(super) fn new(colours: bool, clock: LocalClock) -> Self {
         Self {
             alerts: Vec::new(),
+            ended: None,
             cameras: Vec::new(),
             status: Value::Null,
             events: VecDeque::new(),
@@ -180,7 +183,13 @@ impl Screen {
 
     /// Something happened.
     pub(super) fn happened(&mut self, event: &Value) {
-        self.events.push_front(told(event, &self.clock));
+        let line = told(event, &self.clock);
+        if event["type"] == "end" {
+            let after = &event["after"];
+            let (person, camera) = (field(after, "person"), field(after, "camera"));
+            self.ended = Some(format!("{} {} {person} at {camera}", line.time, line.what));
+        }
+        self.events.push_front(line);
         self.events.truncate(EVENTS_MAX);
         self.dirty = true;
     }

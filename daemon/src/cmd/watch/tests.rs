@@ -111,7 +111,12 @@ fn the_chosen_alert_stays_chosen_when_others_come_and_go() {
     screen.looked(looked(vec![]));
     assert!(screen.alert().is_none());
     assert_eq!(screen.key(Key::Details), Wish::Stay);
-    assert!(shown(&mut screen, 80, 24).join("\n").contains("Nothing is open"));
+    assert!(shown(&mut screen, 80, 24).join("\n").contains("Nothing is open. A candidate"));
+    let mut over = alert("1-a-2", "ann-3", "confirmed", "");
+    over["changed"] = json!("2026-05-01T01:22:30Z");
+    screen.happened(&json!({ "type": "end", "after": over }));
+    let whole = shown(&mut screen, 80, 24).join("\n");
+    assert!(whole.contains("Nothing is open any more. The last alert ended at 01:22:30 CONFIRMED ann-3"), "{whole}");
 }
 
 #[test]
