@@ -230,7 +230,7 @@ pub fn examine(config: &Path, depth: Depth) -> Report {
 /// Commands as one types them on a box where the service has its own user.
 fn spelled(advice: &str) -> String {
     const BY_THE_SERVICE: [&str; 7] = ["audit", "backup", "calibrate", "evaluate", "gallery", "restore", "reviewers"];
-    const BY_ROOT: [&str; 9] = [
+    const BY_ROOT: [&str; 13] = [
         "sekisho cameras",
         "sekisho models",
         "sekisho setup",
@@ -240,6 +240,10 @@ fn spelled(advice: &str) -> String {
         "apt ",
         "mount",
         "ss ",
+        "chmod",
+        "chown",
+        "install -m",
+        "ls -ld",
     ];
     let mut spelled = advice.to_owned();
     for verb in BY_THE_SERVICE {
@@ -330,9 +334,9 @@ mod tests {
     #[test]
     fn commands_are_spelled_as_they_work_on_a_box() {
         let said =
-            "`sekisho gallery doctor` names each; `timedatectl set-ntp true`, `sekisho alerts list`, `sekisho setup`";
+            "`sekisho gallery doctor` names each; `timedatectl set-ntp true`, `sekisho alerts list`, `chmod 600 x`";
         let whole = "`sudo -u sekisho sekisho gallery doctor` names each; `sudo timedatectl set-ntp true`, \
-                     `sekisho alerts list`, `sudo sekisho setup`";
+                     `sekisho alerts list`, `sudo chmod 600 x`";
         assert_eq!(spelled(said), whole);
     }
 }
